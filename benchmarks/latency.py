@@ -1,0 +1,89 @@
+"""How long a message takes from its sender to the sink when there is little to do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from benchmarks.engine import run
+from benchmarks.measure import note, show
+from flowspec.compiler import compile_flow
+from flowspec.connectors import Account, Action, WorkerContext
+from flowspec.delivery.run import FlowRun
+from flowspec.spec import FlowSpec
+from sources.amazon_sqs import AwsAccount, ListenQueue
+
+if TYPE_CHECKING:
+    from flowspec.records import Failure, Record
+    from tests.servers.sqs import SqsServer
+
+__all__ = ["main"]
+
+_MESSAGES = 200
+_PER_SECOND = 20
+
+
+class _Stopwatch(Action):
+    """Notes the seconds since each record's `sent`."""
+
+    connector: Literal["stopwatch"] = "stopwatch"
+    action: Literal["note"] = "note"
+    account: Account | str | None = None
+    seconds: Any
+
+    def open(self, context: WorkerContext) -> _StopwatchWriter:
+        return _StopwatchWriter(self.seconds)
+
+
+class _StopwatchWriter:
+    def __init__(self, seconds: list[float]) -> None:
+        self._seconds = seconds
+
+    def write(self, records: Sequence[Record]) -> Sequence[Failure]:
+        now = time.time()
+        self._seconds += [now - record.body["sent"] for record in records]
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def _send(server: SqsServer, url: str) -> None:
+    for _ in range(_MESSAGES):
+        time.sleep(1 / _PER_SECOND)
+        server.client.send_message(QueueUrl=url, MessageBody=orjson.dumps({"sent": time.time()}).decode())
+
+
+def main(server: SqsServer) -> None:
+    """Measure, and print the table."""
+    url = server.create_queue()
+    seconds: list[float] = []
+    spec = FlowSpec(
+        name="latency",
+        trigger=ListenQueue(queue_url=url, account=AwsAccount(**server.account), wait_time=1),
+        sinks=[_Stopwatch(seconds=seconds)],
+    )
+    sender = threading.Thread(target=_send, args=(server, url))
+    with TemporaryDirectory() as directory:
+        flow_run = FlowRun(spec.name, Path(directory), limit=_MESSAGES, until_idle=5)
+        sender.start()
+        run(compile_flow(spec, flow_run))
+        flow_run.close()
+        sender.join()
+    cuts = [cut * 1000 for cut in quantiles(seconds, n=100, method="inclusive")]
+    show(
+        "Latency",
+        ["", "p50 ms", "p90 ms", "p99 ms"],
+        [["send to sink", f"{cuts[49]:.1f}", f"{cuts[89]:.1f}", f"{cuts[98]:.1f}"]],
+    )
+    note(
+        f"{server.name}, {len(seconds)} of {_MESSAGES} messages at {_PER_SECOND}/s, from before the sender's call until "
+        "the sink's writer has the record; sender and flow share one process."
+    )

@@ -1,0 +1,51 @@
+"""The compiler: a spec becomes the Bytewax dataflow that does what it says."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from flowspec.connectors import StreamTrigger
+from flowspec.delivery.sink import Barrier, SinkWriter
+from flowspec.delivery.source import TriggerSource
+from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id_stage, step_stage
+from flowspec.formats import decoder
+
+if TYPE_CHECKING:
+    from flowspec.spec import FlowSpec
+
+    from flowspec.delivery.run import FlowRun
+
+__all__ = ["compile_flow"]
+
+
+def compile_flow(spec: FlowSpec, run: FlowRun) -> Dataflow:
+    """Assemble trigger, steps and sinks into the dataflow of one worker.
+
+    Delivery is at-least-once: the trigger's system is told of a record when every sink has it, a filter dropped it,
+    or the dead-letter store has it.
+
+    Raises:
+        MissingDependencyError: a connector needs a package that is not installed.
+    """
+    # Bytewax allows no dots in names.
+    flow = Dataflow(re.sub(r"[^A-Za-z0-9_-]", "-", spec.name))
+    received = op.input("trigger", flow, TriggerSource(spec.trigger, run))
+    records = op.flat_map_batch("steps", received, FusedSteps(_stages(spec), run))
+    for name, action in spec.named_sinks():
+        written = op.flat_map_batch(f"write-{name}", records, SinkWriter(name, action, run))
+        op.output(f"barrier-{name}", written, Barrier())
+    return flow
+
+
+def _stages(spec: FlowSpec) -> list[Stage]:
+    trigger = spec.trigger
+    stages = []
+    if isinstance(trigger, StreamTrigger):
+        stages.append(decode_stage(decoder(trigger.format), trigger.format))
+    if trigger.external_id is not None:
+        stages.append(external_id_stage(trigger.external_id))
+    return stages + [step_stage(name, step) for name, step in spec.named_steps()]

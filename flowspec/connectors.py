@@ -1,0 +1,195 @@
+"""The contracts of a connector: the models a spec is made of, and what they open on a worker.
+
+A trigger or action is one pydantic model: the parser, the error messages, the JSON Schema, the docs and the
+command line all read it. `open()` gives the object that does the work on one worker.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from typing_extensions import Self
+
+from flowspec.expressions import Expression
+from flowspec.fields import Duration
+from flowspec.formats import Format
+
+if TYPE_CHECKING:
+    import threading
+
+    from flowspec.delivery.health import Health
+    from flowspec.records import Failure, Position, Record
+
+__all__ = [
+    "Account",
+    "Action",
+    "Reader",
+    "SpecModel",
+    "StreamTrigger",
+    "Trigger",
+    "WorkerContext",
+    "Writer",
+]
+
+
+class SpecModel(BaseModel):
+    """Base of every model of the spec: unknown keys are mistakes, and a loaded spec never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Account(SpecModel):
+    """Connection and security parameters of one connector.
+
+    Secrets are `SecretStr` fields: they appear in no log, error or `repr`.
+    """
+
+    _known_as: str | None = PrivateAttr(default=None)
+
+    @property
+    def known_as(self) -> str | None:
+        """Its name in the accounts file; None for one that a spec has in itself."""
+        return self._known_as
+
+    def named(self, name: str) -> Self:
+        """The same account, known by a name."""
+        account = self.model_copy()
+        account._known_as = name  # noqa: SLF001 - a copy of itself
+        return account
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a reader or writer is told about the worker that it works for."""
+
+    flow: str
+    worker: int
+    workers: int
+    stopping: threading.Event
+    """Set when the flow was asked to stop; whoever waits, waits on it."""
+    health: Health
+    """Where the reader or writer says whether it reaches its system."""
+
+
+class Reader(Protocol):
+    """Reads one partition of a trigger on one worker.
+
+    Network I/O runs on threads of the reader's own behind a bounded buffer: no method waits on a socket, `close`
+    apart. Nothing is connected when a reader is opened; a system that cannot be reached yet is tried again.
+    """
+
+    def read(self, most: int, wait: float) -> list[Record]:
+        """Hand over at most `most` records, waiting at most `wait` seconds for the first of them.
+
+        Raises:
+            FatalError: reading cannot go on.
+            StopIteration: a finite trigger has no more records, ever.
+        """
+        ...
+
+    def position(self) -> Position:
+        """The position after everything that `read` has handed over."""
+        ...
+
+    def commit(self, position: Position) -> None:
+        """Take note that everything up to `position` is delivered; the system is told in the background."""
+        ...
+
+    def stop(self) -> None:
+        """Take nothing more from the system, and give back what was not handed over."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Tell the system of every commit, for `timeout` seconds at most, and free everything.
+
+        May be called again. Never raises.
+        """
+        ...
+
+
+class Writer(Protocol):
+    """Writes the records of one sink on one worker."""
+
+    def write(self, records: Sequence[Record]) -> Sequence[Failure]:
+        """Write records in order; on return, each is confirmed by the system or named in the answer.
+
+        Raises:
+            TransientError: nothing is known to be written; all of them are tried again after a while.
+            FatalError: trying again cannot help; the flow stops and nothing of the batch is committed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free everything. Never raises."""
+        ...
+
+
+class Trigger(SpecModel, ABC):
+    """What starts a flow: the first item of a spec."""
+
+    kind: ClassVar[Literal["stream", "polling"]]
+
+    connector: str
+    event: str
+    account: Account | str | None
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=10_000, description="The most records the flow takes in one run.", examples=[500]),
+    ] = 500
+    external_id: Annotated[
+        Expression | None,
+        Field(
+            description="Expression for the business key of a record, by which it is found again.",
+            examples=["order_id"],
+        ),
+    ] = None
+
+    def partitions(self, workers: int) -> list[str]:
+        """Names of the partitions that are read at the same time; by default one for each worker."""
+        return [str(index) for index in range(workers)]
+
+    @abstractmethod
+    def open(self, partition: str, resume: Position | None, context: WorkerContext) -> Reader:
+        """Begin to read `partition`, at `resume` where a recovery store remembers a position."""
+
+
+class StreamTrigger(Trigger):
+    """A trigger of kind `stream`: the system hands its records over as they are inserted."""
+
+    kind = "stream"
+
+    batch_wait: Annotated[
+        Duration,
+        Field(
+            ge=0,
+            le=60,
+            description="How long to gather records for a fuller batch once there is one. "
+            "At 0 a batch is what is there.",
+            examples=["100ms"],
+        ),
+    ] = 0.0
+    format: Annotated[Format, Field(description="How the payload of a record is decoded.", examples=["json"])] = "json"
+
+
+class Action(SpecModel, ABC):
+    """Where records go: a sink of a spec."""
+
+    connector: str
+    action: str
+    account: Account | str | None
+    id: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="Name of the sink in logs, status and dead letters; by default connector and action.",
+            examples=["billing"],
+        ),
+    ] = None
+
+    @abstractmethod
+    def open(self, context: WorkerContext) -> Writer:
+        """Begin to write; nothing is connected before the first batch."""

@@ -1,0 +1,109 @@
+"""The bounded buffer between a reader's I/O threads and its Bytewax worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+__all__ = ["Buffer"]
+
+T = TypeVar("T")
+
+
+class Buffer(Generic[T]):
+    """Items that were received and not yet taken, bounded by count and by bytes; safe to use from any thread.
+
+    Whoever receives reserves room before it asks its system for more, so that the bound on the count is exact. The
+    size of what comes is not known before, so the bytes may go over by what the receives under way bring.
+    """
+
+    def __init__(self, count: float = float("inf"), size: float = float("inf")) -> None:
+        """Have room for `count` items, and for none while those that are here have `size` bytes or more."""
+        self._count = count
+        self._size = size
+        self._items: deque[tuple[T, int, float]] = deque()
+        self._bytes = 0
+        self._reserved = 0
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def reserve(self, count: int, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for room for `count` items; `release` it when what came was `put`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_room(count), timeout):
+                return False
+            self._reserved += count
+            return True
+
+    def _has_room(self, count: int) -> bool:
+        return self._bytes < self._size and len(self._items) + self._reserved + count <= self._count
+
+    def release(self, count: int) -> None:
+        """Give back room that was reserved: what came is in the buffer, or nothing came."""
+        with self._changed:
+            self._reserved -= count
+            self._changed.notify_all()
+
+    def put(self, items: Iterable[tuple[T, int]]) -> None:
+        """Add items, each with its size in bytes."""
+        now = time.monotonic()
+        with self._changed:
+            for item, size in items:
+                self._items.append((item, size, now))
+                self._bytes += size
+            self._changed.notify_all()
+
+    def fail(self, error: Exception) -> None:
+        """Have `take` raise `error` from now on: no more items will come."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def take(self, most: int, wait: float, gather: float = 0.0) -> list[T]:
+        """Take the oldest items, at most `most`.
+
+        Items are ready when there are `most` of them, or when the oldest has been here for `gather` seconds.
+
+        Args:
+            most: How many to take at most.
+            wait: How many seconds to wait until items are ready.
+            gather: How many seconds an item waits for company.
+
+        Raises:
+            Exception: what `fail` was given.
+        """
+        until = time.monotonic() + wait
+        with self._changed:
+            while self._error is None and (delay := self._ready_in(most, gather)) > 0:
+                left = until - time.monotonic()
+                if left <= 0:
+                    return []
+                self._changed.wait(min(left, delay))
+            if self._error is not None:
+                raise self._error
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            self._bytes -= sum(size for _, size, _ in taken)
+            self._changed.notify_all()
+        return [item for item, _, _ in taken]
+
+    def _ready_in(self, most: int, gather: float) -> float:
+        if not self._items:
+            return float("inf")
+        if len(self._items) >= most:
+            return 0.0
+        return self._items[0][2] + gather - time.monotonic() if gather else 0.0
+
+    def clear(self) -> list[T]:
+        """Take everything, ready or not."""
+        with self._changed:
+            taken = [item for item, _, _ in self._items]
+            self._items.clear()
+            self._bytes = 0
+            self._changed.notify_all()
+        return taken

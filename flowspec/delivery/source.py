@@ -1,0 +1,132 @@
+"""The one adapter that makes a Bytewax source of any trigger.
+
+What it rests on (Bytewax 0.21): `snapshot` is called at the end of every epoch, with or without a recovery store,
+and `next_batch` is called in an epoch only when all earlier epochs have passed every output on every worker. So the
+position taken in `snapshot` is delivered when `next_batch` is called again. A partition is closed before downstream
+has processed its last epoch, so nothing is ever committed there.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flowspec.records import Position, Record
+
+if TYPE_CHECKING:
+    from flowspec.connectors import Reader, Trigger
+    from flowspec.delivery.health import Health
+    from flowspec.delivery.run import FlowRun
+
+__all__ = ["TriggerSource"]
+
+_WAIT_ALONE = 0.05
+"""Seconds to wait inside `read`: a record that arrives ends the wait at once, which no timer of Bytewax does."""
+_WAIT_IN_COMPANY = 0.001
+"""Epochs are cluster-wide: an idle worker that waits for long holds up the busy ones, and so does an idle
+partition beside others."""
+
+
+class TriggerSource(FixedPartitionedSource[Record, Position]):
+    """A trigger as Bytewax sees it: at-least-once, committed when every sink has the records."""
+
+    def __init__(self, trigger: Trigger, run: FlowRun) -> None:
+        self._trigger = trigger
+        self._run = run
+
+    def list_parts(self) -> list[str]:
+        """All partitions: every worker can read each, and Bytewax spreads them evenly."""
+        return self._trigger.partitions(self._run.workers)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> _Partition:
+        """Open the reader of one partition."""
+        context = self._run.context("trigger")
+        with self._run.guard("trigger"):
+            reader = self._trigger.open(for_part, resume_state, context)
+        self._run.readers.append(reader)
+        wait = _WAIT_ALONE if len(self.list_parts()) == 1 else _WAIT_IN_COMPANY
+        return _Partition(reader, self._trigger.batch_size, wait, context.health, self._run)
+
+
+class _Partition(StatefulSourcePartition[Record, Position]):
+    def __init__(self, reader: Reader, batch_size: int, wait: float, health: Health, run: FlowRun) -> None:
+        self._reader = reader
+        self._batch_size = batch_size
+        self._wait = wait
+        self._health = health
+        self._run = run
+        self._emitted: list[tuple[float, int]] = []
+        """When and how many records were handed to the epoch that is open."""
+        self._closed: list[tuple[float, int]] = []
+        """The same of the epochs that have ended and await the gate."""
+        self._closed_at: Position = None
+        self._idle_since = time.monotonic()
+        self._ending = False
+
+    def next_batch(self) -> list[Record]:
+        with self._run.guard("trigger"):
+            self._commit()
+            if self._ending or self._should_end():
+                return self._end()
+            return self._read()
+
+    def snapshot(self) -> Position:
+        with self._run.guard("trigger"):
+            position = self._reader.position()
+            if self._emitted:
+                self._closed += self._emitted
+                self._closed_at = position
+                self._emitted = []
+            return position
+
+    def _read(self) -> list[Record]:
+        run = self._run
+        most = self._batch_size
+        if run.limit is not None:
+            most = min(most, run.limit - run.tally.received)
+        try:
+            # While an epoch is open its records go one operator further after each call of ours: waiting holds them up.
+            records = self._reader.read(most, 0.0 if self._emitted else self._wait)
+        except StopIteration:
+            return self._end()
+        if records:
+            self._emitted.append((time.monotonic(), len(records)))
+            run.tally.received += len(records)
+            run.tally.in_flight += len(records)
+        elif self._is_idle():
+            return self._end()
+        return records
+
+    def _is_idle(self) -> bool:
+        """Whether nothing came for long enough; a system that cannot be reached is no empty one."""
+        now = time.monotonic()
+        if self._emitted or self._health.state == "down":
+            self._idle_since = now
+        return self._run.until_idle is not None and now - self._idle_since >= self._run.until_idle
+
+    def _commit(self) -> None:
+        if not self._closed:
+            return
+        self._reader.commit(self._closed_at)
+        now = time.monotonic()
+        tally = self._run.tally
+        for emitted_at, count in self._closed:
+            tally.latencies.add(now - emitted_at, count)
+            tally.in_flight -= count
+        self._closed = []
+        self._idle_since = now
+
+    def _should_end(self) -> bool:
+        run = self._run
+        return run.stopping.is_set() or (run.limit is not None and run.tally.received >= run.limit)
+
+    def _end(self) -> list[Record]:
+        if not self._ending:
+            self._ending = True
+            self._reader.stop()
+        if self._emitted or self._closed:
+            return []
+        self._reader.close(self._run.close_time)
+        raise StopIteration

@@ -1,0 +1,85 @@
+"""Loading: a spec file becomes a flow, or everything that is wrong with it.
+
+A fixed list of phases: text, document with positions, variables, accounts, models. Each adds what is wrong to what was
+found before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowspec.loading.accounts import Accounts, find_accounts, put_accounts
+from flowspec.loading.document import Document
+from flowspec.loading.files import read_text
+from flowspec.loading.json_text import parse_json
+from flowspec.loading.models import build
+from flowspec.loading.problems import Problem, SpecError
+from flowspec.loading.variables import fill_in
+from flowspec.spec import FlowSpec
+
+__all__ = ["Accounts", "Problem", "SpecError", "find_accounts", "load", "loads"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    accounts: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> FlowSpec:
+    """Load a flow from a JSON or YAML file.
+
+    The folder of the file is put on `sys.path` and stays there: functions of `python` steps are found beside it.
+
+    Args:
+        path: The spec.
+        accounts: The file of the accounts; else `accounts.toml` beside the spec, or in the current directory.
+        environ: The variables for `${NAME}`.
+
+    Raises:
+        SpecError: with everything that is wrong.
+    """
+    file = Path(path)
+    text = read_text(file)
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return _load(text, str(path), file.parent, accounts, environ)
+
+
+def loads(
+    text: str,
+    name: str = "<spec>",
+    accounts: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> FlowSpec:
+    """Load a flow from the text of a spec; `name` stands for its file in errors. Otherwise like `load`."""
+    return _load(text, name, None, accounts, environ)
+
+
+def _load(
+    text: str,
+    name: str,
+    folder: Path | None,
+    accounts: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+) -> FlowSpec:
+    document = fill_in(_parsed(text, name), environ)
+    known = None
+    try:
+        known = find_accounts(None if accounts is None else Path(accounts), folder, environ)
+    except SpecError as error:
+        document = document.followed_by(error.problems, document.value)
+    return build(put_accounts(document, known))
+
+
+def _parsed(text: str, name: str) -> Document:
+    suffix = Path(name).suffix.lower()
+    if not text.strip():
+        return Document(name, None, {}, {})
+    if suffix == ".json" or (suffix not in (".yaml", ".yml") and text.lstrip().startswith("{")):
+        return parse_json(text, name)
+    from flowspec.loading.yaml_text import parse_yaml
+
+    return parse_yaml(text, name)

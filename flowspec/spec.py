@@ -1,0 +1,211 @@
+"""The model of a whole flow: a trigger, steps and sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from typing_extensions import LiteralString, Self
+
+from flowspec import registry
+from flowspec.connectors import Account, Action, SpecModel, Trigger
+from flowspec.registry import RegistryError
+from flowspec.steps.base import Step
+
+__all__ = ["FlowSpec", "model_of", "repeated_ids"]
+
+
+def model_of(contract: type[SpecModel], written: Any) -> type[SpecModel]:
+    """The model of a trigger, action or step that is written as an object of a spec; of others, `contract` itself.
+
+    Raises:
+        ValidationError: the object does not say which, or there is no such.
+    """
+    choose = _CHOICES.get(contract)
+    return contract if choose is None or not isinstance(written, dict) else choose(written)
+
+
+def _trigger_model(written: dict[str, Any]) -> type[SpecModel]:
+    return _connector_model(written, "event", registry.trigger)
+
+
+def _action_model(written: dict[str, Any]) -> type[SpecModel]:
+    return _connector_model(written, "action", registry.action)
+
+
+def _connector_model(
+    written: dict[str, Any], key: str, find: Callable[[str, str | None], type[SpecModel]]
+) -> type[SpecModel]:
+    connector, name = written.get("connector"), written.get(key)
+    if "connector" not in written:
+        raise _refused(written, "missing", "connector")
+    if not isinstance(connector, str):
+        raise _refused(connector, "string_type", "connector")
+    if not (name is None or isinstance(name, str)):
+        raise _refused(name, "string_type", key)
+    try:
+        return find(connector, name)
+    except RegistryError as error:
+        said = error.key if error.key in written else None
+        raise _refused(written.get(said or ""), _error(str(error), "unknown_name"), said) from None
+
+
+def _step_model(written: dict[str, Any]) -> type[SpecModel]:
+    names = [name for name in written if name not in Step.model_fields]
+    kinds = [name for name in names if name in registry.steps()]
+    if len(kinds) > 1:
+        message = f"a step has one kind, this has {' and '.join(map(repr, kinds))}; make a step of each"
+        raise _refused(None, _error(message, "step_kinds"))
+    if not names:
+        message = f"the step does not say what it does; add one of {', '.join(registry.steps())}"
+        raise _refused(None, _error(message, "step_kinds"))
+    try:
+        return registry.step((kinds or names)[0])
+    except RegistryError as error:
+        raise _refused(None, _error(str(error), "unknown_name"), names[0]) from None
+
+
+def _error(message: str, kind: LiteralString) -> PydanticCustomError:
+    return PydanticCustomError(kind, "{message}", {"message": message})
+
+
+def _refused(given: Any, error: str | PydanticCustomError, key: str | None = None) -> ValidationError:
+    """The error of an object, or of what is given at a key of it, as pydantic itself would raise it."""
+    place = () if key is None else (key,)
+    return ValidationError.from_exception_data("spec", [InitErrorDetails(type=error, loc=place, input=given)])
+
+
+_CHOICES: dict[type[SpecModel], Callable[[dict[str, Any]], type[SpecModel]]] = {
+    Trigger: _trigger_model,
+    Action: _action_model,
+    Step: _step_model,
+}
+
+
+def _made(contract: type[SpecModel]) -> BeforeValidator:
+    """The validator that makes what an object of a spec says; pydantic checks the rest."""
+    return BeforeValidator(
+        lambda value: model_of(contract, value).model_validate(value) if isinstance(value, dict) else value
+    )
+
+
+class FlowSpec(SpecModel):
+    """A flow: what starts it, what happens to each record, and where the records go.
+
+    In a document, a single sink may be written as `sink`, and `$schema` may name the JSON Schema for editors.
+    """
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            max_length=100,
+            description="Name of the flow in logs, status, state and dead letters. A renamed flow starts anew.",
+            examples=["paid-orders-to-billing"],
+        ),
+    ]
+    description: Annotated[
+        str, Field(description="What the flow is for.", examples=["Paid orders go to the billing system."])
+    ] = ""
+    trigger: Annotated[
+        SerializeAsAny[Trigger],
+        _made(Trigger),
+        Field(
+            description="What starts the flow, and where its records come from.",
+            examples=[{"connector": "amazon-sqs", "queue_url": "http://127.0.0.1:5000/123456789012/orders"}],
+        ),
+    ]
+    steps: Annotated[
+        list[Annotated[SerializeAsAny[Step], _made(Step)]],
+        Field(
+            description="What happens to each record, in order. A step is an object with one key that names its kind.",
+            examples=[[{"filter": "status == 'paid'"}]],
+        ),
+    ] = Field(default_factory=list)
+    sinks: Annotated[
+        list[Annotated[SerializeAsAny[Action], _made(Action)]],
+        Field(
+            min_length=1,
+            description="Where the records go; each sink gets every record.",
+            examples=[[{"connector": "stdout"}]],
+        ),
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_document(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = {key: item for key, item in value.items() if key != "$schema"}
+        if "sink" in value and "sinks" not in value:
+            value["sinks"] = [value.pop("sink")]
+        return value
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        ids = [*(step.id for step in self.steps), *(sink.id for sink in self.sinks)]
+        if places := repeated_ids(ids):
+            message = f"the id {ids[places[0]]!r} is used twice; steps and sinks need ids of their own"
+            raise _error(message, "repeated_id")
+        return self
+
+    def named_steps(self) -> list[tuple[str, Step]]:
+        """The steps with their ids; by default kind and place, as `map-2`."""
+        return list(zip(self._ids()[: len(self.steps)], self.steps, strict=True))
+
+    def named_sinks(self) -> list[tuple[str, Action]]:
+        """The sinks with their ids; by default connector and action, as `rabbitmq-publish`."""
+        return list(zip(self._ids()[len(self.steps) :], self.sinks, strict=True))
+
+    def _ids(self) -> list[str]:
+        taken = {*(step.id or "" for step in self.steps), *(sink.id or "" for sink in self.sinks)}
+        ids = [step.id or _free(f"{step.kind}-{place}", taken) for place, step in enumerate(self.steps, 1)]
+        return ids + [sink.id or _free(f"{sink.connector}-{sink.action}", taken) for sink in self.sinks]
+
+    def to_spec(self) -> dict[str, Any]:
+        """The document of the flow: what a spec file has in it, without what is left at its default.
+
+        An account that came from the accounts file is its name again, secrets of others are masked, and a variable is
+        what it stood for.
+
+        Raises:
+            ValueError: a function of a `python` step has no name by which it can be imported.
+        """
+        document: dict[str, Any] = {"name": self.name}
+        if self.description:
+            document["description"] = self.description
+        document["trigger"] = _written(self.trigger, "connector", "event")
+        if self.steps:
+            document["steps"] = [_written(step) for step in self.steps]
+        sinks = [_written(sink, "connector", "action") for sink in self.sinks]
+        return {**document, "sink": sinks[0]} if len(sinks) == 1 else {**document, "sinks": sinks}
+
+
+def repeated_ids(ids: Sequence[Any]) -> list[int]:
+    """The places of the ids that were there before."""
+    return [place for place, each in enumerate(ids) if each is not None and each in ids[:place]]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, with a number where it is taken; it is taken then."""
+    free = next(each for each in _numbered(name) if each not in taken)
+    taken.add(free)
+    return free
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _written(part: SpecModel, *always: str) -> dict[str, Any]:
+    written = part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    account = getattr(part, "account", None)
+    if isinstance(account, Account) and account.known_as is not None:
+        written["account"] = account.known_as
+    return {**{name: getattr(part, name) for name in always}, **written}

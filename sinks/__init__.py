@@ -1,0 +1,1 @@
+"""Actions: one module for each system that records can go to."""

@@ -1,0 +1,247 @@
+"""amazon-sqs / send-message: records as messages of a queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from flowspec.connectors import Action, WorkerContext
+from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.expressions import Template
+from flowspec.fields import WholeSeconds
+from flowspec.formats import Format, encode_all, encoder
+from flowspec.records import Failure, Record
+from sources.amazon_sqs.account import AwsAccount
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+__all__ = ["SendMessage"]
+
+_MOST_MESSAGES = 10
+"""Of one call. Source: "Amazon SQS message quotas" in the developer guide."""
+_MOST_BYTES = 262_144
+"""Of one call with several messages, which every server takes. Whether a single message is too large, the server says:
+AWS itself takes 1 MiB since August 2025."""
+_UNSENDABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that a message cannot have. Source: "SendMessage" in the Amazon SQS API reference."""
+_CONTENT_CODES = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue", "MessageTooLong")
+
+
+class SendMessage(Action):
+    """Send Message: each record becomes a message of an Amazon SQS queue.
+
+    At-least-once. In a FIFO queue the order of each message group is kept, also when a call fails: a call has one
+    message of a group at most, so many groups are faster than few.
+    """
+
+    connector: Annotated[Literal["amazon-sqs"], Field(description="Amazon SQS.", examples=["amazon-sqs"])] = (
+        "amazon-sqs"
+    )
+    action: Annotated[Literal["send-message"], Field(description="Send to a queue.", examples=["send-message"])] = (
+        "send-message"
+    )
+    account: Annotated[
+        AwsAccount | str | None,
+        Field(
+            description="Name of an account, or the account itself. What it leaves out comes from the AWS chain: "
+            "environment, profile, container or instance role.",
+            examples=["aws"],
+        ),
+    ] = None
+    queue_url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[^/]+/.+",
+            description="URL of the queue.",
+            examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/billing"],
+        ),
+    ]
+    format: Annotated[
+        Format,
+        Field(description="How a record becomes the text of a message; bytes must be UTF-8.", examples=["json"]),
+    ] = "json"
+    group_id: Annotated[
+        Template | None,
+        Field(description="Message group, in a FIFO queue; its messages keep their order.", examples=["{customer.id}"]),
+    ] = None
+    deduplication_id: Annotated[
+        Template | None,
+        Field(
+            description="What makes two messages of a FIFO queue the same for five minutes; by default their content, "
+            "where the queue is set so.",
+            examples=["{order_id}"],
+        ),
+    ] = None
+    attributes: Annotated[
+        dict[str, Template],
+        Field(description="Message attributes, as texts.", examples=[{"source": "shop", "order": "{order_id}"}]),
+    ] = Field(default_factory=dict)
+    delay: Annotated[
+        WholeSeconds,
+        Field(ge=0, le=900, description="How long a message stays hidden after it is sent.", examples=["10s"]),
+    ] = 0
+    senders: Annotated[
+        int,
+        Field(ge=1, le=64, description="Calls that are made at the same time, to hide network latency.", examples=[4]),
+    ] = 4
+
+    @model_validator(mode="after")
+    def _groups_go_with_fifo(self) -> SendMessage:
+        if self.fifo and self.group_id is None:
+            msg = "a FIFO queue needs group_id"
+            raise ValueError(msg)
+        if not self.fifo and (self.group_id is not None or self.deduplication_id is not None):
+            msg = "group_id and deduplication_id are for FIFO queues, whose URL ends with .fifo"
+            raise ValueError(msg)
+        if self.fifo and self.delay:
+            msg = "a FIFO queue has no delay for a single message; set it on the queue"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def fifo(self) -> bool:
+        """Whether the queue keeps the order of each message group."""
+        return self.queue_url.endswith(".fifo")
+
+    def open(self, context: WorkerContext) -> _Sender:
+        """A client that connects with the first batch."""
+        return _Sender(self)
+
+
+@dataclass(slots=True)
+class _Message:
+    place: int
+    """In the batch, so that what failed is tried again in order."""
+    record: Record
+    entry: SendMessageBatchRequestEntryTypeDef
+    size: int
+    group: str | None
+    error: Exception | None = None
+
+
+class _Sender:
+    def __init__(self, action: SendMessage) -> None:
+        from sources.amazon_sqs.errors import classify
+
+        account = action.account if isinstance(action.account, AwsAccount) else AwsAccount()
+        self._client = account.client("sqs", url=action.queue_url, connections=action.senders)
+        self._classify = classify
+        self._action = action
+        self._encode = encoder(action.format)
+        self._pool = ThreadPoolExecutor(action.senders, "sqs-sender")
+
+    def write(self, records: Sequence[Record]) -> Sequence[Failure]:
+        good, payloads, failures = encode_all(records, self._encode)
+        messages: list[_Message] = []
+        for place, (record, payload) in enumerate(zip(good, payloads, strict=True)):
+            try:
+                messages.append(self._message(place, record, payload))
+            except RecordError as error:
+                failures.append(Failure(record, error))
+        if self._action.fifo:
+            self._send_groups(messages)
+        else:
+            self._send(messages)
+        return failures + [Failure(each.record, each.error) for each in messages if each.error is not None]
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        self._client.close()
+
+    def _message(self, place: int, record: Record, payload: bytes) -> _Message:
+        entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(place), "MessageBody": _sendable(payload)}
+        size = len(payload)
+        if self._action.delay:
+            entry["DelaySeconds"] = self._action.delay
+        if self._action.attributes:
+            texts = {name: template.values([record])[0] for name, template in self._action.attributes.items()}
+            # SQS takes no empty attribute.
+            entry["MessageAttributes"] = {
+                name: {"DataType": "String", "StringValue": text} for name, text in texts.items() if text
+            }
+            size += sum(len(name) + len(text.encode()) + len("String") for name, text in texts.items())
+        group = None
+        if self._action.group_id is not None:
+            group = entry["MessageGroupId"] = self._action.group_id.values([record])[0]
+        if self._action.deduplication_id is not None:
+            entry["MessageDeduplicationId"] = self._action.deduplication_id.values([record])[0]
+        return _Message(place, record, entry, size, group)
+
+    def _send_groups(self, messages: Sequence[_Message]) -> None:
+        """Send in rounds of one message for each group; a group that failed waits for the next write."""
+        waiting: dict[str | None, list[_Message]] = {}
+        for message in reversed(messages):
+            waiting.setdefault(message.group, []).append(message)
+        while waiting:
+            heads = {group: behind.pop() for group, behind in waiting.items()}
+            self._send(sorted(heads.values(), key=lambda message: message.place))
+            for group, head in heads.items():
+                if isinstance(head.error, TransientError):
+                    for message in waiting[group]:
+                        message.error = head.error
+                    waiting[group].clear()
+            waiting = {group: behind for group, behind in waiting.items() if behind}
+
+    def _send(self, messages: Sequence[_Message]) -> None:
+        list(self._pool.map(self._call, _calls(messages)))
+
+    def _call(self, messages: Sequence[_Message]) -> None:
+        """One call; each message that was not taken gets its error."""
+        try:
+            answer = self._client.send_message_batch(
+                QueueUrl=self._action.queue_url, Entries=[message.entry for message in messages]
+            )
+        except Exception as error:  # noqa: BLE001 - sorted by the classification
+            self._call_failed(messages, self._classify(error, self._action.queue_url))
+            return
+        by_id = {message.entry["Id"]: message for message in messages}
+        for failed in answer.get("Failed", ()):
+            text = f"{failed['Code']}: {failed.get('Message', 'no message')}"
+            by_id[failed["Id"]].error = RecordError(text) if failed["SenderFault"] else TransientError(text)
+
+    def _call_failed(self, messages: Sequence[_Message], error: TransientError | FatalError) -> None:
+        if isinstance(error, TransientError):
+            for message in messages:
+                message.error = error
+        elif not any(code in str(error) for code in _CONTENT_CODES):
+            raise error
+        elif len(messages) == 1:
+            messages[0].error = RecordError(str(error))
+        else:
+            for message in messages:
+                self._call([message])
+
+
+def _sendable(payload: bytes) -> str:
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"a message must be UTF-8: {error}"
+        raise RecordError(msg) from error
+    if not text:
+        msg = "a message cannot be empty"
+        raise RecordError(msg)
+    if (found := _UNSENDABLE.search(text)) is not None:
+        msg = f"a message cannot have the character {found[0]!r} (at {found.start()})"
+        raise RecordError(msg)
+    return text
+
+
+def _calls(messages: Iterable[_Message]) -> Iterator[list[_Message]]:
+    """Messages in order, by what one call takes."""
+    call: list[_Message] = []
+    size = 0
+    for message in messages:
+        if call and (len(call) == _MOST_MESSAGES or size + message.size > _MOST_BYTES):
+            yield call
+            call, size = [], 0
+        call.append(message)
+        size += message.size
+    if call:
+        yield call

@@ -1,0 +1,99 @@
+"""files / append: records as lines of a file."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flowspec.connectors import Action, WorkerContext
+from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.fields import ByteSize
+from flowspec.formats import Format, encode_all, encoder
+from flowspec.jsonlines import Appender
+from flowspec.records import Failure, Record
+
+__all__ = ["Append"]
+
+_TRANSIENT = frozenset({errno.EAGAIN, errno.EDQUOT, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+"""What passes when somebody makes room or mends the disk."""
+
+
+class Append(Action):
+    """Append: each record becomes a line of a file, JSON unless another format is asked for.
+
+    At-least-once. A record counts as delivered when its line is in the file and on the disk. Any number of workers
+    may append to one file: lines never mix, and a line that a crash left torn is cut off by the next write.
+    """
+
+    connector: Annotated[Literal["files"], Field(description="Files of this machine.", examples=["files"])] = "files"
+    action: Annotated[Literal["append"], Field(description="Add lines to a file.", examples=["append"])] = "append"
+    account: Annotated[None, Field(description="Files need no account.", examples=[None])] = None
+    path: Annotated[
+        Path,
+        Field(
+            description="The file; its directories are made. Relative to the directory that the flow runs in.",
+            examples=["out/orders.jsonl"],
+        ),
+    ]
+    format: Annotated[
+        Format,
+        Field(
+            description="How a record becomes a line. With text and bytes, a record that has a line end of its own "
+            "is a dead letter.",
+            examples=["json"],
+        ),
+    ] = "json"
+    rotate_size: Annotated[
+        ByteSize | None,
+        Field(
+            gt=0,
+            description="Size after which the file is renamed, with the time in its name, and a new one is begun.",
+            examples=["100MB"],
+        ),
+    ] = None
+    sync: Annotated[
+        bool,
+        Field(
+            description="Whether a record is delivered only when it is on the disk. Without it a power failure, "
+            "not a crash of the flow, can lose the last records.",
+            examples=[True],
+        ),
+    ] = True
+
+    def open(self, context: WorkerContext) -> _LineWriter:
+        """The file is opened with the first batch."""
+        return _LineWriter(self)
+
+
+class _LineWriter:
+    def __init__(self, action: Append) -> None:
+        self._path = action.path
+        self._encode = encoder(action.format)
+        self._may_have_line_ends = action.format != "json"
+        self._file = Appender(action.path, rotate_size=action.rotate_size, sync=action.sync)
+
+    def write(self, records: Sequence[Record]) -> Sequence[Failure]:
+        good, lines, failures = encode_all(records, self._encode)
+        if self._may_have_line_ends:
+            line_end = RecordError("the record has a line end, which a line cannot hold; use format json")
+            failures += [Failure(record, line_end) for record, line in zip(good, lines, strict=True) if b"\n" in line]
+            lines = [line for line in lines if b"\n" not in line]
+        if lines:
+            self._append(lines)
+        return failures
+
+    def _append(self, lines: Sequence[bytes]) -> None:
+        try:
+            self._file.append(lines)
+        except OSError as error:
+            msg = f"{self._path}: {error.strerror or error}"
+            if error.errno in _TRANSIENT:
+                raise TransientError(msg) from error
+            raise FatalError(msg) from error
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,81 @@
+"""stdout / print: records as JSON lines on standard output."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from flowspec.connectors import Action, WorkerContext
+from flowspec.errors import FatalError
+from flowspec.formats import encode_all, encoder
+from flowspec.records import Failure, Record
+
+__all__ = ["Print"]
+
+
+class Print(Action):
+    """Print: each record becomes a line of JSON on standard output, where nothing else is printed.
+
+    At-least-once. A record counts as delivered when the operating system has its line.
+    """
+
+    connector: Annotated[Literal["stdout"], Field(description="Standard output.", examples=["stdout"])] = "stdout"
+    action: Annotated[Literal["print"], Field(description="Print JSON lines.", examples=["print"])] = "print"
+    account: Annotated[None, Field(description="Standard output needs no account.", examples=[None])] = None
+
+    def open(self, context: WorkerContext) -> _Printer:
+        """Standard output is open already."""
+        return _Printer(sys.stdout.fileno())
+
+
+class _Printer:
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._lock = _lock_of(file)
+        self._encode = encoder("json")
+
+    def write(self, records: Sequence[Record]) -> Sequence[Failure]:
+        _, lines, failures = encode_all(records, self._encode)
+        if lines:
+            rest = memoryview(b"\n".join(lines) + b"\n")
+            try:
+                with self._locked():
+                    while rest:
+                        rest = rest[os.write(self._file, rest) :]
+            except BrokenPipeError as error:
+                msg = "standard output was closed by its reader"
+                raise FatalError(msg) from error
+        return failures
+
+    def close(self) -> None:
+        """Standard output stays open."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep the lines of several workers apart: a pipe takes only 4 KiB in one piece."""
+        if self._lock is None:
+            yield
+            return
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _lock_of(file: int) -> int | None:
+    """Another way to the same file: a lock on the one that all workers inherited would be shared by them."""
+    try:
+        return os.open(f"/dev/fd/{file}", os.O_WRONLY)
+    except OSError:
+        # A socket has no second way; its lines are kept apart by whoever reads it.
+        return None

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from flowspec.delivery.deadletters import DeadLetter, DeadLetters
+from flowspec.errors import FatalError, RecordError
+from flowspec.records import Record
+
+
+def letter(record: Record, error: Exception | None = None) -> DeadLetter:
+    return DeadLetter(record, "map-2", error or RecordError("missing field 'total'"), 3, time.time())
+
+
+def test_there_is_no_file_before_the_first_dead_letter(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+
+    assert list(letters) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_letter_has_what_is_needed_to_mend_and_replay_it(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    record = Record(
+        '{"order_id": "é1"}',
+        {"order_id": "é1"},
+        {"message_id": "m1", "sent_at": datetime(2026, 1, 2, tzinfo=timezone.utc)},
+        "group",
+        {"size": 2},
+        "é1",
+    )
+    error = RecordError("missing field 'total'")
+    error.__cause__ = KeyError("total")
+
+    letters.add([letter(record, error)])
+    letters.close()
+
+    (found,) = letters
+    first, last = found.pop("first_try"), found.pop("last_try")
+    assert datetime.fromisoformat(first[:26]) <= datetime.fromisoformat(last[:26])
+    assert found == {
+        "flow": "orders",
+        "external_id": "é1",
+        "step": "map-2",
+        "error": {"type": "RecordError", "message": "missing field 'total'", "cause": "KeyError: 'total'"},
+        "attempts": 3,
+        "origin": {"message_id": "m1", "sent_at": "2026-01-02T00:00:00Z"},
+        "key": "group",
+        "headers": {"size": 2},
+        "payload": {"text": '{"order_id": "é1"}'},
+    }
+    assert letters.path == tmp_path / "dead-letters" / "orders.jsonl"
+    assert json.loads(letters.path.read_bytes())["flow"] == "orders", "a file of JSON lines"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\xff\xfe\x00", b"", b"plain", "x" * 262_144, "\ud800 half a pair"],
+    ids=["not UTF-8", "empty", "UTF-8", "256 KiB", "surrogate"],
+)
+def test_the_payload_is_kept_exactly(tmp_path: Path, payload: bytes | str) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    letters.add([letter(Record(payload), ValueError(repr(payload) + "\ud800"))])
+    letters.close()
+
+    (found,) = letters
+    kept = found["payload"]
+    data = kept["text"].encode() if "text" in kept else base64.b64decode(kept["base64"])
+    assert data == (payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload)
+
+
+def test_anything_may_be_in_meta_and_headers(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    odd = {"raw": b"\xff", "amount": Decimal("1.5"), "many": {1, 2}, "key": {3: ("a", None)}, "bad": "\udfff"}
+    letters.add([letter(Record("x", None, dict(odd), b"k", dict(odd)))])
+    letters.close()
+
+    (found,) = letters
+    assert found["origin"] == {
+        "raw": {"base64": "/w=="},
+        "amount": "1.5",
+        "many": [1, 2],
+        "key": {"3": ["a", None]},
+        "bad": "\\udfff",
+    }
+    assert found["key"] == {"text": "k"}
+
+
+def test_a_store_that_cannot_be_written_stops_the_flow(tmp_path: Path) -> None:
+    (tmp_path / "dead-letters").write_text("in the way")
+
+    with pytest.raises(FatalError, match=r"dead letters cannot be stored in .*orders\.jsonl: "):
+        DeadLetters("orders", tmp_path).add([letter(Record("x"))])

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PRINTER = """
+import sys
+from flowspec.errors import FatalError
+from sinks.stdout import Print
+from tests.sinks.ends import open_writer, records
+
+writer = open_writer(Print())
+try:
+    for batch in range(int(sys.argv[1])):
+        writer.write(records(*({"id": batch * 10 + n, "pad": "x" * 1000} for n in range(10))))
+except FatalError as error:
+    sys.exit(f"fatal: {error}")
+writer.close()
+"""
+
+
+def test_lines_of_several_workers_do_not_mix() -> None:
+    read, write = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE), None
+    assert read.stdin is not None
+    writers = [subprocess.Popen([sys.executable, "-c", PRINTER, "50"], stdout=read.stdin) for _ in range(3)]
+    read.stdin.close()
+    read.stdin = None
+    output, write = read.communicate()
+
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    ids = sorted(json.loads(line)["id"] for line in output.splitlines())
+    assert ids == sorted(list(range(500)) * 3)
+
+
+def test_a_reader_that_went_away_stops_the_flow() -> None:
+    writer = subprocess.Popen([sys.executable, "-c", PRINTER, "5000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert writer.stderr is not None
+    error = writer.stderr.read()
+    writer.stderr.close()
+
+    assert writer.wait() == 1
+    assert error.decode().strip() == "fatal: standard output was closed by its reader"
