@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -30,9 +32,9 @@ def main(which: str) -> None:
 
 def _with_server(chosen: list[str]) -> None:
     from benchmarks import latency, sqs
-    from tests.servers.sqs import sqs_server
+    from benchmarks.server import fastest_server
 
-    with sqs_server() as server:
+    with TemporaryDirectory() as directory, fastest_server(Path(directory)) as server:
         if "sqs" in chosen:
             sqs.main(server)
         if "latency" in chosen:

@@ -46,7 +46,7 @@ def invoices(payloads: Sequence[bytes], count: int) -> FlowSpec:
                 }
             ),
         ],
-        sink=Drop(format="json"),
+        sinks=[Drop(format="json")],
     )
 
 
@@ -81,9 +81,7 @@ def main() -> None:
         results = interleaved(
             {
                 "bare Python loop": lambda: timed(lambda: _bare(payloads, _RECORDS), _RECORDS),
-                "flow": lambda: timed(
-                    lambda: run(compile_flow(spec, FlowRun(spec.name, Path(directory)))), _RECORDS
-                ),
+                "flow": lambda: timed(lambda: run(compile_flow(spec, FlowRun(spec.name, Path(directory)))), _RECORDS),
                 "stock Bytewax, one operator per step": lambda: timed(
                     lambda: run(stock_flow(payloads, _RECORDS, _BATCH)), _RECORDS
                 ),

@@ -21,8 +21,8 @@ from flowspec.spec import FlowSpec
 from sources.amazon_sqs import AwsAccount, ListenQueue
 
 if TYPE_CHECKING:
+    from benchmarks.server import BenchmarkServer
     from flowspec.records import Failure, Record
-    from tests.servers.sqs import SqsServer
 
 __all__ = ["main"]
 
@@ -55,19 +55,19 @@ class _StopwatchWriter:
         pass
 
 
-def _send(server: SqsServer, url: str) -> None:
+def _send(server: BenchmarkServer, url: str) -> None:
     for _ in range(_MESSAGES):
         time.sleep(1 / _PER_SECOND)
-        server.client.send_message(QueueUrl=url, MessageBody=orjson.dumps({"sent": time.time()}).decode())
+        server.sqs.client.send_message(QueueUrl=url, MessageBody=orjson.dumps({"sent": time.time()}).decode())
 
 
-def main(server: SqsServer) -> None:
+def main(server: BenchmarkServer) -> None:
     """Measure, and print the table."""
-    url = server.create_queue()
+    url = server.sqs.create_queue()
     seconds: list[float] = []
     spec = FlowSpec(
         name="latency",
-        trigger=ListenQueue(queue_url=url, account=AwsAccount(**server.account), wait_time=1),
+        trigger=ListenQueue(queue_url=url, account=AwsAccount(**server.sqs.account), wait_time=1),
         sinks=[_Stopwatch(seconds=seconds)],
     )
     sender = threading.Thread(target=_send, args=(server, url))
@@ -84,6 +84,6 @@ def main(server: SqsServer) -> None:
         [["send to sink", f"{cuts[49]:.1f}", f"{cuts[89]:.1f}", f"{cuts[98]:.1f}"]],
     )
     note(
-        f"{server.name}, {len(seconds)} of {_MESSAGES} messages at {_PER_SECOND}/s, from before the sender's call until "
-        "the sink's writer has the record; sender and flow share one process."
+        f"{server.name}, {len(seconds)} of {_MESSAGES} messages at {_PER_SECOND}/s, from before the sender's call "
+        "until the sink's writer has the record; sender and flow share one process."
     )

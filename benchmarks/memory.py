@@ -38,6 +38,7 @@ class MemoryTrigger(StreamTrigger):
     count: int
 
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> _MemoryReader:
+        """Begin at the first record."""
         return _MemoryReader(self.payloads, self.count)
 
 

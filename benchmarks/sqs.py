@@ -6,30 +6,30 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import boto3
 from pydantic import Field
 
 from benchmarks.engine import run
 from benchmarks.measure import Result, interleaved, note, show
 from benchmarks.memory import orders
+from benchmarks.server import BenchmarkServer
 from flowspec.compiler import compile_flow
 from flowspec.delivery.run import FlowRun
 from flowspec.expressions import Expression
 from flowspec.spec import FlowSpec
 from sinks.drop import Drop
 from sources.amazon_sqs import AwsAccount, ListenQueue
-from tests.servers.sqs import SqsServer
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["fill", "main"]
+__all__ = ["main"]
 
 _MESSAGES = 4_000
 _ROUNDS = 5
@@ -37,40 +37,46 @@ _THREADS = 4
 _WAIT_TIME = 1
 
 
-@dataclass
-class _Finish:
-    """When nine of ten messages were deleted: the tail, where threads run dry, is nobody's speed."""
+class _Clock:
+    """Times a client from its first receive until nine of ten messages are deleted.
 
-    messages: int
-    deleted: int = 0
-    started: float = field(default_factory=time.perf_counter)
-    started_cpu: float = field(default_factory=time.process_time)
-    result: Result | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    What comes before is start-up; the tail, where threads run dry, is nobody's speed.
+    """
+
+    def __init__(self) -> None:
+        self.deleted = 0
+        self._started: tuple[float, float] | None = None
+        self._result: Result | None = None
+        self._lock = threading.Lock()
 
     def watch(self, client: SQSClient) -> SQSClient:
-        """Count the deletes of a client."""
+        """Time the calls of a client."""
+        client.meta.events.register("before-call.sqs.ReceiveMessage", self._start)
         client.meta.events.register("after-call.sqs.DeleteMessageBatch", self._count)
         return client
+
+    def _start(self, **_: Any) -> None:
+        with self._lock:
+            self._started = self._started or (time.perf_counter(), time.process_time())
 
     def _count(self, parsed: dict[str, Any], **_: Any) -> None:
         with self._lock:
             self.deleted += len(parsed.get("Successful", []))
-            if self.result is None and self.deleted >= self.messages * 0.9:
-                seconds = time.perf_counter() - self.started
-                cpu = time.process_time() - self.started_cpu
-                self.result = Result(self.deleted / seconds, cpu / self.deleted * 1e6)
+            if self._started and self._result is None and self.deleted >= _MESSAGES * 0.9:
+                wall, cpu = self._started
+                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+                self._result = Result(self.deleted / wall, cpu / self.deleted * 1e6)
 
-    def taken(self) -> Result:
+    def result(self) -> Result:
         """The result.
 
         Raises:
             RuntimeError: messages are missing.
         """
-        if self.result is None:
-            msg = f"only {self.deleted} of {self.messages} messages were deleted"
+        if self._result is None:
+            msg = f"only {self.deleted} of {_MESSAGES} messages were deleted"
             raise RuntimeError(msg)
-        return self.result
+        return self._result
 
 
 class _WatchedAccount(AwsAccount):
@@ -78,22 +84,24 @@ class _WatchedAccount(AwsAccount):
 
     watch: Any = Field(exclude=True, repr=False)
 
-    def client(self, *arguments: Any, **options: Any) -> Any:
-        return self.watch(super().client(*arguments, **options))
+    def client(self, service: str, *, url: str, connections: int) -> Any:
+        return self.watch(super().client(service, url=url, connections=connections))
 
 
-def fill(server: SqsServer, url: str, messages: int) -> None:
-    """Put orders into a queue, each with a message attribute."""
+def _filled(server: BenchmarkServer) -> str:
+    """A queue with orders in it, each with a message attribute."""
+    url = server.sqs.create_queue()
     attribute = {"source": {"DataType": "String", "StringValue": "shop"}}
-    bodies = [order.decode() for order in orders(messages)]
-    for first in range(0, messages, 10):
-        server.client.send_message_batch(
+    bodies = [order.decode() for order in orders(_MESSAGES)]
+    for first in range(0, _MESSAGES, 10):
+        server.sqs.client.send_message_batch(
             QueueUrl=url,
             Entries=[
                 {"Id": str(index), "MessageBody": body, "MessageAttributes": attribute}  # type: ignore[typeddict-item]
                 for index, body in enumerate(bodies[first : first + 10])
             ],
         )
+    return url
 
 
 def _receive_and_delete(client: SQSClient, url: str, finished: Callable[[], bool]) -> None:
@@ -115,12 +123,18 @@ def _receive_and_delete(client: SQSClient, url: str, finished: Callable[[], bool
             )
 
 
-def _bare(account: dict[str, Any], url: str, messages: int) -> Result:
-    client: SQSClient = AwsAccount(**account).client("sqs", connections=_THREADS, url=url)
-    finish = _Finish(messages)
-    finish.watch(client)
+def _bare(account: dict[str, Any], url: str) -> Result:
+    client: SQSClient = boto3.client(
+        "sqs",
+        endpoint_url=account["endpoint_url"],
+        region_name=account["region"],
+        aws_access_key_id=account["access_key_id"],
+        aws_secret_access_key=account["secret_access_key"],
+    )
+    clock = _Clock()
+    clock.watch(client)
     threads = [
-        threading.Thread(target=_receive_and_delete, args=(client, url, lambda: finish.deleted >= messages))
+        threading.Thread(target=_receive_and_delete, args=(client, url, lambda: clock.deleted >= _MESSAGES))
         for _ in range(_THREADS)
     ]
     for thread in threads:
@@ -128,53 +142,45 @@ def _bare(account: dict[str, Any], url: str, messages: int) -> Result:
     for thread in threads:
         thread.join()
     client.close()
-    return finish.taken()
+    return clock.result()
 
 
-def _flow(account: dict[str, Any], url: str, messages: int, state_dir: Path) -> Result:
-    finish = _Finish(messages)
+def _flow(account: dict[str, Any], url: str, state_dir: Path) -> Result:
+    clock = _Clock()
     spec = FlowSpec(
         name="orders",
         trigger=ListenQueue(
             queue_url=url,
-            account=_WatchedAccount(**account, watch=finish.watch),
+            account=_WatchedAccount(**account, watch=clock.watch),
             receivers=_THREADS,
             wait_time=_WAIT_TIME,
             external_id=Expression("order_id"),
         ),
         sinks=[Drop(format="json")],
     )
-    flow_run = FlowRun(spec.name, state_dir, limit=messages)
+    flow_run = FlowRun(spec.name, state_dir, limit=_MESSAGES)
     run(compile_flow(spec, flow_run))
     flow_run.close()
-    return finish.taken()
+    return clock.result()
 
 
-def _two_processes(server: SqsServer) -> float:
+def _two_processes(server: BenchmarkServer) -> float:
     """The rate of two bare loops at the same time, each a process with its own queue."""
-    urls = [server.create_queue(), server.create_queue()]
-    for url in urls:
-        fill(server, url, _MESSAGES)
+    urls = [_filled(server), _filled(server)]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         # Both have imported boto3 before either begins.
         list(pool.map(time.sleep, [0.5, 0.5]))
-        results = pool.map(_bare, [server.account] * 2, urls, [_MESSAGES] * 2, timeout=60)
+        results = pool.map(_bare, [server.sqs.account] * 2, urls, timeout=60)
         return sum(result.rate for result in results)
 
 
-def main(server: SqsServer) -> None:
+def main(server: BenchmarkServer) -> None:
     """Measure, and print the table."""
-
-    def filled() -> str:
-        url = server.create_queue()
-        fill(server, url, _MESSAGES)
-        return url
-
     with TemporaryDirectory() as directory:
         results = interleaved(
             {
-                "bare boto3 loop": lambda: _bare(server.account, filled(), _MESSAGES),
-                "flow": lambda: _flow(server.account, filled(), _MESSAGES, Path(directory)),
+                "bare boto3 loop": lambda: _bare(server.sqs.account, _filled(server)),
+                "flow": lambda: _flow(server.sqs.account, _filled(server), Path(directory)),
             },
             _ROUNDS,
         )
@@ -194,8 +200,10 @@ def main(server: SqsServer) -> None:
         ),
     )
     both = median(_two_processes(server) for _ in range(3))
-    limit = "the client is the limit" if both > 1.2 * floor.rate else "THE SERVER IS THE LIMIT, so the ratio means little"
+    limit = (
+        "the client is the limit" if both > 1.2 * floor.rate else "THE SERVER IS THE LIMIT, so the ratio means little"
+    )
     note(
-        f"{server.name}, {_MESSAGES:,} messages with an attribute, {_THREADS} threads, medians of {_ROUNDS} interleaved "
-        f"runs. Two bare loops in two processes receive {both:,.0f} messages/s together: {limit}."
+        f"{server.name}, {_MESSAGES:,} messages with an attribute, {_THREADS} threads, medians of {_ROUNDS} "
+        f"interleaved runs. Two bare loops in two processes receive {both:,.0f} messages/s together: {limit}."
     )

@@ -15,9 +15,8 @@ from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id
 from flowspec.formats import decoder
 
 if TYPE_CHECKING:
-    from flowspec.spec import FlowSpec
-
     from flowspec.delivery.run import FlowRun
+    from flowspec.spec import FlowSpec
 
 __all__ = ["compile_flow"]
 

@@ -92,7 +92,7 @@ class Reader(Protocol):
         ...
 
     def position(self) -> Position:
-        """The position after everything that `read` has handed over."""
+        """The position after everything that `read` has handed over; also asked for after `close`."""
         ...
 
     def commit(self, position: Position) -> None:

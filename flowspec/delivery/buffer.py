@@ -28,15 +28,18 @@ class Buffer(Generic[T]):
         self._bytes = 0
         self._reserved = 0
         self._error: Exception | None = None
-        self._changed = threading.Condition()
+        # Two of one lock, so that nobody is woken for nothing: each wake-up takes the GIL from a thread that works.
+        lock = threading.Lock()
+        self._arrived = threading.Condition(lock)
+        self._room = threading.Condition(lock)
 
     def __len__(self) -> int:
         return len(self._items)
 
     def reserve(self, count: int, timeout: float) -> bool:
         """Wait up to `timeout` seconds for room for `count` items; `release` it when what came was `put`."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._has_room(count), timeout):
+        with self._room:
+            if not self._room.wait_for(lambda: self._has_room(count), timeout):
                 return False
             self._reserved += count
             return True
@@ -46,24 +49,24 @@ class Buffer(Generic[T]):
 
     def release(self, count: int) -> None:
         """Give back room that was reserved: what came is in the buffer, or nothing came."""
-        with self._changed:
+        with self._room:
             self._reserved -= count
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def put(self, items: Iterable[tuple[T, int]]) -> None:
         """Add items, each with its size in bytes."""
         now = time.monotonic()
-        with self._changed:
+        with self._arrived:
             for item, size in items:
                 self._items.append((item, size, now))
                 self._bytes += size
-            self._changed.notify_all()
+            self._arrived.notify_all()
 
     def fail(self, error: Exception) -> None:
         """Have `take` raise `error` from now on: no more items will come."""
-        with self._changed:
+        with self._arrived:
             self._error = self._error or error
-            self._changed.notify_all()
+            self._arrived.notify_all()
 
     def take(self, most: int, wait: float, gather: float = 0.0) -> list[T]:
         """Take the oldest items, at most `most`.
@@ -79,17 +82,17 @@ class Buffer(Generic[T]):
             Exception: what `fail` was given.
         """
         until = time.monotonic() + wait
-        with self._changed:
+        with self._arrived:
             while self._error is None and (delay := self._ready_in(most, gather)) > 0:
                 left = until - time.monotonic()
                 if left <= 0:
                     return []
-                self._changed.wait(min(left, delay))
+                self._arrived.wait(min(left, delay))
             if self._error is not None:
                 raise self._error
             taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
             self._bytes -= sum(size for _, size, _ in taken)
-            self._changed.notify_all()
+            self._room.notify_all()
         return [item for item, _, _ in taken]
 
     def _ready_in(self, most: int, gather: float) -> float:
@@ -101,9 +104,9 @@ class Buffer(Generic[T]):
 
     def clear(self) -> list[T]:
         """Take everything, ready or not."""
-        with self._changed:
+        with self._room:
             taken = [item for item, _, _ in self._items]
             self._items.clear()
             self._bytes = 0
-            self._changed.notify_all()
+            self._room.notify_all()
         return taken

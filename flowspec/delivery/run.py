@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowspec.delivery.deadletters import DeadLetters
-
 from flowspec.connectors import WorkerContext
+from flowspec.delivery.deadletters import DeadLetters
 from flowspec.delivery.health import Health
 from flowspec.delivery.tally import Tally
 from flowspec.errors import FatalError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Barrier", "SinkWriter"]
 
 _UNEXPECTED_TRIES = 3
-"""How often a batch is written when its writer raises something that is neither transient nor fatal."""
+"""How often a batch, and then each record of it, is written when its writer raises something unexpected."""
 
 
 class SinkWriter:
@@ -47,12 +47,10 @@ class SinkWriter:
     def __call__(self, records: list[Record]) -> list[Any]:
         """Write one batch; it is never answered."""
         with self._run.guard(self._name):
-            self._deliver(records, _UNEXPECTED_TRIES)
+            self._deliver(records)
         return []
 
-    def _deliver(
-        self, records: Sequence[Record], tries: int, attempts: int = 0, first_try: float | None = None
-    ) -> None:
+    def _deliver(self, records: Sequence[Record], attempts: int = 0, first_try: float | None = None) -> None:
         backoff = Backoff()
         first_try = first_try or time.time()
         unexpected = 0
@@ -66,14 +64,14 @@ class SinkWriter:
                 raise
             except Exception as error:  # noqa: BLE001 - a sink's bug must cost one record, not the flow
                 unexpected += 1
-                if unexpected < tries:
+                if unexpected < _UNEXPECTED_TRIES:
                     self._wait(backoff, error)
                 elif len(records) == 1:
                     self._bury([DeadLetter(records[0], self._name, error, attempts, first_try)])
                     return
                 else:
                     for record in records:
-                        self._deliver([record], 1, attempts, first_try)
+                        self._deliver([record], attempts, first_try)
                     return
             else:
                 self._run.tally.delivered += len(records) - len(failures)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flowspec.delivery.deadletters import DeadLetter
-
 from flowspec.delivery.run import FlowFailure
 from flowspec.errors import FatalError, RecordError
 

@@ -57,7 +57,7 @@ class Document:
         """Whether something is known to be wrong at `path` or below it."""
         shown = show_path(path)
         return any(
-            problem.path == shown or problem.path.startswith((shown + ".", shown + "["))
+            not path or problem.path == shown or problem.path.startswith((shown + ".", shown + "["))
             for problem in self.problems
             if problem.source == self.source
         )

@@ -41,13 +41,14 @@ def _flow(document: Document) -> tuple[FlowSpec | None, list[Problem]]:
         return None, [
             document.problem(each.path, each.message, each.hint, at_key=each.of_key)
             for each in found
-            if each.of_key or not (each.path and document.is_reported(each.path))
+            if each.of_key or not document.is_reported(each.path)
         ]
 
 
 def _hidden(document: Document, path: Path) -> bool:
     """Whether a value came from a variable, itself or in part, or belongs to an account."""
-    return "account" in path or any(variable[: len(path)] == path for variable in document.variables)
+    of_account = path[:1] != ("steps",) and "account" in path
+    return of_account or any(variable[: len(path)] == path for variable in document.variables)
 
 
 def _with_distinct_ids(document: Document) -> Document:
@@ -63,10 +64,10 @@ def _ids(value: Any) -> Iterator[tuple[Path, str]]:
     """The ids that are written in a document, with their paths."""
     if not isinstance(value, dict):
         return
-    parts: dict[Path, Any] = {("sink",): value.get("sink")}
+    parts: dict[Path, Any] = {}
     for name in ("steps", "sinks"):
         items = value.get(name)
         parts.update({(name, index): item for index, item in enumerate(items if isinstance(items, list) else [])})
-    for path, part in parts.items():
+    for path, part in {**parts, ("sink",): value.get("sink")}.items():
         if isinstance(part, dict) and isinstance(part.get("id"), str):
             yield (*path, "id"), part["id"]

@@ -41,7 +41,11 @@ class SpecError(FlowError):
     """A spec with everything that is wrong with it, in the order of its lines."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.source, problem.line, problem.column))
+        # An account that is wrong is so wherever it is used.
+        distinct = set(problems)
+        self.problems = sorted(
+            distinct, key=lambda problem: (problem.source, problem.line, problem.column, problem.path)
+        )
         count = len(self.problems)
         lines = [str(problem) for problem in self.problems]
         super().__init__("\n".join([*lines, f"{count} problem{'s' if count > 1 else ''} found"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -34,6 +35,6 @@ class Filter(Step):
         values = self.filter.values
 
         def keep(records: list[Record]) -> list[Record]:
-            return [record for record, kept in zip(records, values(records), strict=True) if kept]
+            return list(compress(records, values(records)))
 
         return keep

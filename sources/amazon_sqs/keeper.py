@@ -97,8 +97,10 @@ class Keeper:
             _log.warning("%d messages could not be deleted or given back in time, they will come again", left)
 
     def _delete_rest(self) -> None:
-        # Far more than ten, so that receivers who pass by take the full tens.
-        for ten in _tens(self._deletes.take(_MOST_DELETES, wait=_GATHER, gather=_GATHER)):
+        # It looks at them now and then, as a wait for them would wake it for each. It asks for far more than ten, so
+        # that receivers who pass by take the full tens.
+        self._closing.wait(_GATHER)
+        for ten in _tens(self._deletes.take(_MOST_DELETES, wait=0, gather=_GATHER)):
             self._delete(ten)
 
     def _delete(self, leases: Sequence[Lease]) -> None:

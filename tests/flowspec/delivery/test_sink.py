@@ -81,7 +81,7 @@ def test_a_permanent_failure_is_a_dead_letter(run: FlowRun, journal: Journal) ->
     writer(run, journal, {2: too_big})(numbered(4))
     (letter,) = letters_of(run)
     assert letter.record.body == 2
-    assert (letter.where, letter.error, letter.attempts) == ("billing", too_big, 1)
+    assert (letter.step, letter.error, letter.attempts) == ("billing", too_big, 1)
     assert journal.written("billing") == [0, 1, 3]
     assert (run.tally.delivered, run.tally.failed) == (3, 1)
 
@@ -102,7 +102,7 @@ def test_an_unexpected_error_costs_only_the_culprit(run: FlowRun, journal: Journ
     writer(run, journal, poison={3: bug})(numbered(6))
     assert journal.written("billing") == [0, 1, 2, 4, 5]
     (letter,) = letters_of(run)
-    assert (letter.record.body, letter.where, letter.error) == (3, "billing", bug)
+    assert (letter.record.body, letter.step, letter.error) == (3, "billing", bug)
     assert letter.attempts == sum(3 in batch for batch in journal.details("billing", "try"))
     assert (run.tally.delivered, run.tally.failed) == (5, 1)
     assert run.failure is None

@@ -63,7 +63,7 @@ def test_nothing_runs_after_everything_was_filtered(run: FlowRun) -> None:
 def test_one_bad_record_is_isolated_and_its_neighbours_go_on_in_order(run: FlowRun) -> None:
     steps = FusedSteps([Stage("inverse", inverse), Stage("tens", tens)], run)
     assert bodies(steps([Record(b"", body) for body in (1, 0, 3, 0, 4)])) == [120, 40, 30]
-    assert [(letter.where, letter.attempts) for letter in letters_of(run)] == [("inverse", 1), ("inverse", 1)]
+    assert [(letter.step, letter.attempts) for letter in letters_of(run)] == [("inverse", 1), ("inverse", 1)]
     assert all(isinstance(letter.error, ZeroDivisionError) for letter in letters_of(run))
     assert (run.tally.filtered, run.tally.failed) == (0, 2)
 
@@ -148,7 +148,7 @@ def test_garbage_is_a_dead_letter_with_its_cause(run: FlowRun, garbage: bytes | 
     steps = FusedSteps([decode_stage(decoder("json"), "json")], run)
     assert bodies(steps([Record(b"1"), Record(garbage), Record("[2]")])) == [1, [2]]
     (letter,) = letters_of(run)
-    assert letter.where == "decode"
+    assert letter.step == "decode"
     assert letter.record.raw == garbage
     assert str(letter.error).startswith("payload is not json: ")
 
@@ -164,6 +164,6 @@ def test_a_record_without_its_external_id_is_a_dead_letter(run: FlowRun) -> None
     kept = steps([Record(b"", {"order": {"id": "A"}}), Record(b"", {"order": {}}), Record(b"", {"order": {"id": "B"}})])
     assert [record.external_id for record in kept] == ["A", "B"]
     (letter,) = letters_of(run)
-    assert letter.where == "external_id"
+    assert letter.step == "external_id"
     assert isinstance(letter.error, RecordError)
     assert "order.id" in str(letter.error)

@@ -1,0 +1,81 @@
+"""`pipelines run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.options import RunOptions
+
+__all__ = ["command"]
+
+
+class _Seconds(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from pydantic import TypeAdapter, ValidationError
+
+        from flowspec.fields import Duration
+
+        try:
+            seconds = float(TypeAdapter(Duration).validate_python(value))
+        except ValidationError:
+            seconds = -1.0
+        if not 0 <= seconds < float("inf"):
+            self.fail(
+                f"{value!r} is not a duration; write a number of seconds, or '250ms', '5s', '10m', '1h'", param, ctx
+            )
+        return seconds
+
+
+@click.command("run")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes to run the flow in."
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".pipelines"),
+    show_default=True,
+    help="Where dead letters and logs are kept.",
+)
+@click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
+@click.option("--until-idle", type=_Seconds(), help="Stop when nothing came for that long and everything is delivered.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after that many records.")
+@click.option("--drain-timeout", type=_Seconds(), default=8.0, show_default=True, help="How long a stop may take.")
+@click.option(
+    "--status",
+    type=click.Choice(["auto", "live", "json", "off"]),
+    default="auto",
+    show_default=True,
+    help="How to show the run on stderr; auto is live on a terminal, off otherwise.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-v", "--verbose", is_flag=True, help="Log debug messages, and show where an error came from.")
+def command(**options: Any) -> None:
+    """Run the flow of SPEC until it is stopped.
+
+    The first SIGTERM or Ctrl-C delivers what is under way, the second stops at once.
+    """
+    if options["limit"] is not None and options["workers"] > 1:
+        msg = "--limit counts in each process, so it cannot be used with several; leave out one of them"
+        raise click.UsageError(msg)
+    from pipelines.options import RunOptions
+
+    sys.exit(_run(RunOptions(**options)))
+
+
+def _run(options: RunOptions) -> int:
+    if options.workers > 1:
+        from pipelines.cluster import run_cluster
+
+        return run_cluster(options)
+    from pipelines.single import run_single
+
+    return run_single(options)

@@ -1,0 +1,1 @@
+"""The demonstration: an example flow on an embedded queue."""

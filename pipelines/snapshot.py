@@ -1,0 +1,90 @@
+"""What a flow looks like at a moment: on one worker, or on all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from flowspec.delivery.tally import Latencies, Tally
+
+if TYPE_CHECKING:
+    from flowspec.delivery.health import Health, HealthState
+    from flowspec.delivery.run import FlowRun
+
+__all__ = ["EndState", "RunState", "Snapshot"]
+
+RunState: TypeAlias = Literal["running", "stopping", "stopped", "failed"]
+
+_WORST_FIRST = ("down", "starting", "up")
+
+
+@dataclass(frozen=True)
+class EndState:
+    """How one end of a flow, its trigger or a sink, gets on with its system."""
+
+    state: HealthState = "starting"
+    reason: str | None = None
+    since: float | None = None
+    """When the state began, in seconds since the epoch."""
+    retries: int = 0
+
+    @classmethod
+    def of(cls, health: Health) -> EndState:
+        """The state at this moment."""
+        return cls(health.state, health.reason, health.since, health.retries)
+
+    def merge(self, other: EndState) -> EndState:
+        """The state of the same end on two workers: the worse of them."""
+        worse = min(self, other, key=lambda end: _WORST_FIRST.index(end.state))
+        return replace(worse, retries=self.retries + other.retries)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """State, counts and health of a run at a moment. Picklable."""
+
+    flow: str
+    workers: int = 1
+    state: RunState = "running"
+    tally: Tally = field(default_factory=Tally)
+    ends: dict[str, EndState] = field(default_factory=dict)
+    """The trigger, as `trigger`, and the sinks by their ids."""
+    error: str | None = None
+    """What made the run fail."""
+
+    @classmethod
+    def of(cls, run: FlowRun) -> Snapshot:
+        """The run at this moment, from whatever thread."""
+        tally = run.tally
+        # One call into C: the worker's thread cannot add a bucket in the middle of it.
+        latencies = Latencies(tally.latencies.buckets.copy())
+        return cls(
+            run.flow,
+            run.workers,
+            "stopping" if run.stopping.is_set() else "running",
+            replace(tally, latencies=latencies),
+            _merged((health.name, EndState.of(health)) for health in tuple(run.healths)),
+        )
+
+    @classmethod
+    def together(cls, flow: str, workers: int, parts: Iterable[Snapshot]) -> Snapshot:
+        """The whole run, of what its workers reported."""
+        parts = list(parts)
+        tally = Tally()
+        for part in parts:
+            tally.merge(part.tally)
+        stopping = any(part.state == "stopping" for part in parts)
+        ends = _merged((name, end) for part in parts for name, end in part.ends.items())
+        return cls(flow, workers, "stopping" if stopping else "running", tally, ends)
+
+    def ended(self, error: str | None) -> Snapshot:
+        """The same at the end of the run."""
+        return replace(self, state="stopped" if error is None else "failed", error=error)
+
+
+def _merged(ends: Iterable[tuple[str, EndState]]) -> dict[str, EndState]:
+    merged: dict[str, EndState] = {}
+    for name, end in ends:
+        merged[name] = merged[name].merge(end) if name in merged else end
+    return merged
