@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,17 +10,16 @@ from tempfile import TemporaryDirectory
 
 import orjson
 from bytewax._bytewax import cli_main
-from bytewax.dataflow import Dataflow
 
 from benchmarks.measure import interleaved, note, show, timed
 from benchmarks.memory import MemoryTrigger, orders
 from benchmarks.stock import stock_flow
-from flowspec.compiler import compile_flow
 from flowspec.delivery.run import FlowRun
 from flowspec.expressions import Expression
 from flowspec.spec import FlowSpec
 from flowspec.steps.filter import Filter
 from flowspec.steps.map import Map
+from pipelines.running import run_worker
 from sinks.drop import Drop
 
 __all__ = ["invoices", "main", "run"]
@@ -50,9 +50,9 @@ def invoices(payloads: Sequence[bytes], count: int) -> FlowSpec:
     )
 
 
-def run(flow: Dataflow) -> None:
-    """Run a dataflow to its end, an epoch for each batch."""
-    cli_main(flow, epoch_interval=timedelta(0))
+def run(spec: FlowSpec, flow_run: FlowRun) -> None:
+    """Run a flow as the command line does, to its end."""
+    run_worker(spec, flow_run, give_up=sys.exit)
 
 
 def _bare(payloads: Sequence[bytes], count: int) -> None:
@@ -81,9 +81,9 @@ def main() -> None:
         results = interleaved(
             {
                 "bare Python loop": lambda: timed(lambda: _bare(payloads, _RECORDS), _RECORDS),
-                "flow": lambda: timed(lambda: run(compile_flow(spec, FlowRun(spec.name, Path(directory)))), _RECORDS),
+                "flow": lambda: timed(lambda: run(spec, FlowRun(spec.name, Path(directory))), _RECORDS),
                 "stock Bytewax, one operator per step": lambda: timed(
-                    lambda: run(stock_flow(payloads, _RECORDS, _BATCH)), _RECORDS
+                    lambda: cli_main(stock_flow(payloads, _RECORDS, _BATCH), epoch_interval=timedelta(0)), _RECORDS
                 ),
             },
             _ROUNDS,

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from benchmarks.engine import invoices, run
 from benchmarks.measure import note, show
 from benchmarks.memory import orders
-from flowspec.compiler import compile_flow
 from flowspec.delivery.run import FlowRun
 
 __all__ = ["main"]
@@ -43,7 +42,7 @@ def main() -> None:
         sampler = threading.Thread(target=_sample, args=(flow_run, samples, ended))
         sampler.start()
         try:
-            run(compile_flow(spec, flow_run))
+            run(spec, flow_run)
         finally:
             ended.set()
             sampler.join()

@@ -70,10 +70,11 @@ class _Worker:
 
     def __init__(self, job: Job, stderr: int | None) -> None:
         self.name = f"worker {job.worker}"
+        self._logs = job.options.state_dir / "logs"
         self.connection, theirs = Pipe()
         with theirs:
             # A session of its own: Ctrl-C in the terminal is the supervisor's to handle.
-            self.process = subprocess.Popen(  # noqa: S603 - our own module
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
@@ -120,7 +121,7 @@ class _Worker:
             return 3, f"{self.name} did not end in time and was killed"
         if code < 0:
             return 1, f"{self.name} was killed by signal {-code} ({signal.Signals(-code).name})"
-        return 1, f"{self.name} ended with exit code {code}"
+        return 1, f"{self.name} ended with exit code {code}; see {self._logs}"
 
 
 class _Cluster:
@@ -210,6 +211,6 @@ class _Relay:
         self._thread.join()
 
     def _relay(self, receiving: int) -> None:
-        with open(receiving, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - a descriptor has no path
+        with open(receiving, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 sys.stderr.write(line)

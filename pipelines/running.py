@@ -65,7 +65,8 @@ def run_worker(
             raise RunError(str(run.failure)) from run.failure.error
         if isinstance(error, FlowError):
             raise RunError(str(error)) from error
-        raise RunError(f"{type(error).__name__}: {error}", _cause(run, error)) from error
+        msg = f"{type(error).__name__}: {error}"
+        raise RunError(msg, _cause(run, error)) from error
     finally:
         ended.set()
 

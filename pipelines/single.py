@@ -13,7 +13,7 @@ from pipelines.running import RunError, noise_file, run_worker
 from pipelines.signals import on_signals
 from pipelines.snapshot import Snapshot
 from pipelines.status import Status
-from pipelines.stdio import noise_kept_in
+from pipelines.stdio import drop_if_silent, keep_noise
 
 if TYPE_CHECKING:
     from flowspec.spec import FlowSpec
@@ -32,8 +32,12 @@ def run_single(options: RunOptions) -> int:
         FlowError: the state directory cannot be written.
     """
     spec = options.load()
-    with noise_kept_in(None if options.verbose else noise_file(options.state_dir, spec.name)):
+    noise = None if options.verbose else noise_file(options.state_dir, spec.name)
+    keep_noise(noise)
+    try:
         return _run(spec, options)
+    finally:
+        drop_if_silent(noise)
 
 
 def _run(spec: FlowSpec, options: RunOptions) -> int:

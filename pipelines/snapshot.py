@@ -16,7 +16,7 @@ __all__ = ["EndState", "RunState", "Snapshot"]
 
 RunState: TypeAlias = Literal["running", "stopping", "stopped", "failed"]
 
-_WORST_FIRST = ("down", "starting", "up")
+_TELLING_FIRST = ("down", "up", "starting")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class EndState:
         return cls(health.state, health.reason, health.since, health.retries)
 
     def merge(self, other: EndState) -> EndState:
-        """The state of the same end on two workers: the worse of them."""
-        worse = min(self, other, key=lambda end: _WORST_FIRST.index(end.state))
-        return replace(worse, retries=self.retries + other.retries)
+        """The state of the same end on two workers: down if it is on one; a worker without work stays `starting`."""
+        telling = min(self, other, key=lambda end: _TELLING_FIRST.index(end.state))
+        return replace(telling, retries=self.retries + other.retries)
 
 
 @dataclass(frozen=True)

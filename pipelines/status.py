@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timezone
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import orjson
@@ -52,9 +51,7 @@ class Status:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leave()
 
     def finish(self, snapshot: Snapshot) -> None:
@@ -200,9 +197,8 @@ def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
     table.add_row("delivered", f"{tally.delivered:,}")
     table.add_row("filtered", f"{tally.filtered:,}")
     table.add_row("failed", f"[red]{tally.failed:,}[/red]" if tally.failed else "0")
-    table.add_row(
-        "latency", f"p50 {_short(tally.latencies.quantile(0.5))}, p99 {_short(tally.latencies.quantile(0.99))}"
-    )
+    p50, p99 = (_short(tally.latencies.quantile(share)) for share in (0.5, 0.99))
+    table.add_row("latency", f"p50 {p50}, p99 {p99}")
     for name, end in snapshot.ends.items():
         table.add_row(name, _end_as_text(end))
     return table

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 from flowspec.errors import FlowError
 
-__all__ = ["noise_kept_in"]
+__all__ = ["drop_if_silent", "keep_noise", "keep_uncaught"]
 
 
-@contextmanager
-def noise_kept_in(path: Path | None) -> Iterator[None]:
-    """Send what is written past Python's streams to a file, which is removed when nothing was written.
+def keep_noise(path: Path | None) -> None:
+    """Send what is written past Python's streams to a file, from now to the end of the process.
 
     Args:
         path: The file; without one all of it goes to stderr, so that stdout still belongs to the flow.
@@ -29,23 +28,25 @@ def noise_kept_in(path: Path | None) -> Iterator[None]:
         FlowError: the file cannot be made.
     """
     noise = os.dup(2) if path is None else _opened(path)
-    stdout, stderr = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _moved(stdout), _moved(stderr)
-    kept = {1: os.dup(1), 2: os.dup(2)}
-    for descriptor in kept:
-        os.dup2(noise, descriptor)
+    sys.stdout, sys.stderr = _moved(sys.stdout), _moved(sys.stderr)
+    os.dup2(noise, 1)
+    os.dup2(noise, 2)
     os.close(noise)
-    try:
-        yield
-    finally:
-        for descriptor, original in kept.items():
-            os.dup2(original, descriptor)
-            os.close(original)
-        sys.stdout.close()
-        sys.stderr.close()
-        sys.stdout, sys.stderr = stdout, stderr
-        if path is not None and path.stat().st_size == 0:
-            path.unlink()
+
+
+def keep_uncaught() -> None:
+    """Count what nobody catches as noise: of a cluster that fails, Bytewax prints so what other threads die of."""
+    sys.excepthook = _to_the_noise
+
+
+def drop_if_silent(path: Path | None) -> None:
+    """Remove the file again if nothing was written to it."""
+    if path is not None and path.exists() and path.stat().st_size == 0:
+        path.unlink()
+
+
+def _to_the_noise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    os.write(2, "".join(traceback.format_exception(kind, error, trace)).encode("utf-8", "replace"))
 
 
 def _opened(path: Path) -> int:
@@ -60,4 +61,4 @@ def _opened(path: Path) -> int:
 def _moved(stream: TextIO) -> TextIO:
     """The same stream on a descriptor of its own."""
     stream.flush()
-    return open(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding, errors=stream.errors)  # noqa: PTH123, SIM115
+    return os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding, errors=stream.errors)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from flowspec.errors import FlowError
 from pipelines import logs
 from pipelines.options import RunOptions
 from pipelines.running import Cause, RunError, noise_file, run_worker
 from pipelines.signals import ignore_signals
 from pipelines.snapshot import Snapshot
-from pipelines.stdio import noise_kept_in
+from pipelines.stdio import drop_if_silent, keep_noise, keep_uncaught
 
 if TYPE_CHECKING:
     from flowspec.delivery.run import FlowRun
@@ -51,23 +52,36 @@ class Report:
 def main(supervisor: Connection) -> int:
     """Do the job that the supervisor sends; answers the exit code."""
     job: Job = supervisor.recv()
+    try:
+        return _work(job, supervisor)
+    except FlowError as error:
+        supervisor.send(Report(Snapshot(job.options.spec.name).ended(str(error))))
+        return 1
+
+
+def _work(job: Job, supervisor: Connection) -> int:
     options = job.options
     spec = options.load()
-    with noise_kept_in(None if options.verbose else noise_file(options.state_dir, spec.name, job.worker)):
-        logs.set_up(options.log_format, spec.name, job.worker, verbose=options.verbose)
-        run = options.flow_run(spec, job.worker)
-        reporter = _Reporter(run, supervisor)
-        threading.Thread(target=_obey, args=(run, supervisor), name="orders", daemon=True).start()
-        reporter.start()
-        try:
-            run_worker(spec, run, reporter.give_up, job.addresses)
-        except RunError as error:
-            if options.verbose:
-                _log.error("the worker failed", exc_info=error.__cause__)
-            reporter.finish(str(error), error.cause)
-            return 1
+    noise = None if options.verbose else noise_file(options.state_dir, spec.name, job.worker)
+    keep_noise(noise)
+    keep_uncaught()
+    logs.set_up(options.log_format, spec.name, job.worker, verbose=options.verbose)
+    run = options.flow_run(spec, job.worker)
+    reporter = _Reporter(run, supervisor)
+    threading.Thread(target=_obey, args=(run, supervisor), name="orders", daemon=True).start()
+    reporter.start()
+    try:
+        run_worker(spec, run, reporter.give_up, job.addresses)
+    except RunError as error:
+        if options.verbose:
+            _log.error("the worker failed", exc_info=error.__cause__)
+        reporter.finish(str(error), error.cause)
+        return 1
+    else:
         reporter.finish()
         return 0
+    finally:
+        drop_if_silent(noise)
 
 
 def _obey(run: FlowRun, supervisor: Connection) -> None:
@@ -115,4 +129,5 @@ if __name__ == "__main__":
     # The classes that are pickled belong to the module under its name, not to `__main__`.
     from pipelines.worker import main as work
 
-    sys.exit(work(Connection(int(sys.argv[1]))))
+    # After a failure Rust's threads are still there, and the interpreter cannot be taken down under them.
+    os._exit(work(Connection(int(sys.argv[1]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,29 +15,27 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-class _Seconds(click.ParamType):
-    name = "duration"
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    from pydantic import TypeAdapter, ValidationError
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from pydantic import TypeAdapter, ValidationError
+    from flowspec.fields import Duration
 
-        from flowspec.fields import Duration
-
-        try:
-            seconds = float(TypeAdapter(Duration).validate_python(value))
-        except ValidationError:
-            seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            self.fail(
-                f"{value!r} is not a duration; write a number of seconds, or '250ms', '5s', '10m', '1h'", param, ctx
-            )
-        return seconds
+    try:
+        seconds: float = TypeAdapter(Duration).validate_python(value)
+    except ValidationError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        msg = f"{value!r} is not a duration; write a number of seconds, or '250ms', '5s', '10m', '1h'"
+        raise click.BadParameter(msg)
+    return seconds
 
 
 @click.command("run")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes to run the flow in."
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work."
 )
 @click.option(
     "--state-dir",
@@ -46,9 +45,21 @@ class _Seconds(click.ParamType):
     help="Where dead letters and logs are kept.",
 )
 @click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
-@click.option("--until-idle", type=_Seconds(), help="Stop when nothing came for that long and everything is delivered.")
+@click.option(
+    "--until-idle",
+    metavar="SECONDS",
+    callback=_seconds,
+    help="Stop when nothing came for that long and everything is delivered.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop after that many records.")
-@click.option("--drain-timeout", type=_Seconds(), default=8.0, show_default=True, help="How long a stop may take.")
+@click.option(
+    "--drain-timeout",
+    metavar="SECONDS",
+    callback=_seconds,
+    default="8",
+    show_default=True,
+    help="How long a stop may take; what is not delivered then comes again.",
+)
 @click.option(
     "--status",
     type=click.Choice(["auto", "live", "json", "off"]),
@@ -56,7 +67,13 @@ class _Seconds(click.ParamType):
     show_default=True,
     help="How to show the run on stderr; auto is live on a terminal, off otherwise.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Log lines for people, or JSON objects.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log debug messages, and show where an error came from.")
 def command(**options: Any) -> None:
     """Run the flow of SPEC until it is stopped.
@@ -64,7 +81,7 @@ def command(**options: Any) -> None:
     The first SIGTERM or Ctrl-C delivers what is under way, the second stops at once.
     """
     if options["limit"] is not None and options["workers"] > 1:
-        msg = "--limit counts in each process, so it cannot be used with several; leave out one of them"
+        msg = "--limit counts in each process, so it cannot be used with several --workers; leave out one of them"
         raise click.UsageError(msg)
     from pipelines.options import RunOptions
 

@@ -100,8 +100,13 @@ class Keeper:
         # It looks at them now and then, as a wait for them would wake it for each. It asks for far more than ten, so
         # that receivers who pass by take the full tens.
         self._closing.wait(_GATHER)
-        for ten in _tens(self._deletes.take(_MOST_DELETES, wait=0, gather=_GATHER)):
-            self._delete(ten)
+        rest = self._deletes.take(_MOST_DELETES, wait=0, gather=_GATHER)
+        try:
+            while rest:
+                ten, rest = rest[:TEN], rest[TEN:]
+                self._delete(ten)
+        finally:
+            self.delete(rest)
 
     def _delete(self, leases: Sequence[Lease]) -> None:
         if not leases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Output", "RunningFlow", "eventually"]
+__all__ = ["ENVIRONMENT", "Output", "RunningFlow", "eventually"]
 
-PATIENCE = 120.0
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "plugins")}
+"""Of a command that shall find the connector for tests, as it finds those of other packages."""
+
+PATIENCE = 60.0
 """Seconds after which something that should have happened counts as not happening."""
 
 
@@ -45,7 +49,7 @@ class RunningFlow:
             *("--status", "off", *self._options, *more),
         ]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stderr=log, cwd=self.directory)
+            self._process = subprocess.Popen(command, stderr=log, cwd=self.directory, env=ENVIRONMENT)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

@@ -1,0 +1,52 @@
+# Everything runs in .venv, which make sets up itself; it needs python3 (3.10 to 3.12) and make.
+PYTHON ?= $(firstword $(foreach python,python3 python3.12 python3.11 python3.10,$(shell \
+	$(python) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $(python))))
+VENV = .venv
+RUN = $(VENV)/bin/python
+JOBS ?= 2
+
+.PHONY: help demo test lint format bench clean
+
+help:
+	@echo "make demo    set up, and watch orders flow from an embedded queue to a file"
+	@echo "make test    set up, and run all tests, on real servers"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  have ruff format the code"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove what make made"
+
+demo: $(VENV)/ready
+	@$(RUN) -m pipelines demo
+
+test: $(VENV)/ready
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/ready
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(VENV)/ready
+	$(RUN) -m benchmarks all
+
+clean:
+	rm -rf $(VENV) .cache .pipelines .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+# The entry points of pyproject.toml are read at installation, so a change of it installs anew.
+$(VENV)/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { \
+		echo "No suitable Python: Bytewax runs on Python 3.10, 3.11 and 3.12, and python3 is" \
+			"$$(python3 --version 2>/dev/null || echo not installed)."; \
+		echo "Install one of them, or name it: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): Bytewax runs on Python 3.10, 3.11 and 3.12 only."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version); this takes a minute or two, once."
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

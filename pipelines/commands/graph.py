@@ -1,0 +1,22 @@
+"""`pipelines graph`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("graph")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
+@click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
+def command(spec: Path, form: str, accounts: Path | None) -> None:
+    """Show the flow of SPEC as a graph."""
+    from flowspec.loading import load
+    from pipelines.graph import Graph
+
+    graph = Graph.of(load(spec, accounts))
+    click.echo({"text": graph.as_text, "mermaid": graph.as_mermaid, "json": graph.as_json}[form]())

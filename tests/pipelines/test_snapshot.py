@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+from flowspec.delivery.run import FlowRun
+from flowspec.delivery.tally import Tally
+from flowspec.errors import TransientError
+from pipelines.snapshot import EndState, Snapshot
+from pipelines.status import as_json, summary
+
+
+def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None:
+    run = FlowRun("orders", tmp_path)
+    run.context("trigger").health.down(TransientError("away"))
+    run.tally.received = 5
+    run.tally.latencies.add(0.1, 5)
+
+    snapshot = pickle.loads(pickle.dumps(Snapshot.of(run)))
+    run.tally.received = 9
+    run.tally.latencies.add(10.0, 95)
+    run.healths[0].up()
+
+    assert snapshot.tally.received == 5
+    p99 = snapshot.tally.latencies.quantile(0.99)
+    assert p99 is not None
+    assert 0.1 <= p99 < 0.12
+    assert snapshot.ends["trigger"].state == "down"
+    assert snapshot.ends["trigger"].reason == "away"
+
+
+def test_workers_add_up() -> None:
+    parts = [
+        Snapshot("orders", tally=Tally(received=3, delivered=2), ends={"trigger": EndState("up", retries=1)}),
+        Snapshot("orders", tally=Tally(received=4, filtered=4), ends={"trigger": EndState("down", "away", retries=2)}),
+        Snapshot("orders", ends={"trigger": EndState(), "sink": EndState()}),
+        Snapshot("orders", ends={"sink": EndState("up")}, state="stopping"),
+    ]
+    whole = Snapshot.together("orders", 4, parts)
+    assert (whole.tally.received, whole.tally.delivered, whole.tally.filtered) == (7, 2, 4)
+    assert whole.ends == {"trigger": EndState("down", "away", retries=3), "sink": EndState("up")}
+    assert whole.state == "stopping"
+    assert whole.ended(None).state == "stopped"
+    assert whole.ended("why").error == "why"
+
+
+def test_a_run_that_has_not_begun_has_all_keys() -> None:
+    shown = as_json(Snapshot("orders").ended("why"), 0.0)
+    assert shown["trigger"] == {"state": "starting", "reason": None, "since": None, "retries": 0}
+    assert shown["latency_p50"] is None
+    assert (shown["state"], shown["error"]) == ("failed", "why")
+
+
+def test_the_summary_is_one_line() -> None:
+    tally = Tally(received=1200, delivered=800, filtered=398, failed=2)
+    assert summary(Snapshot("orders", tally=tally), 12.34) == (
+        "orders: received 1200, delivered 800, filtered 398, failed 2 in 12.3 s"
+    )
