@@ -198,9 +198,7 @@ def main(server: BenchmarkServer) -> None:
     )
     both = _two_processes(server)
     limit = (
-        "the server is not the limit"
-        if both > 1.2 * floor.rate
-        else "THE SERVER IS THE LIMIT: the ratio means little"
+        "the server is not the limit" if both > 1.2 * floor.rate else "THE SERVER IS THE LIMIT: the ratio means little"
     )
     note(
         f"{server.name}, {_MESSAGES:,} messages with an attribute, {_THREADS} threads, medians of {_ROUNDS} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import bytewax.operators as op
 import orjson
@@ -11,7 +11,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-__all__ = ["stock_flow"]
+__all__ = ["same_work_flow", "stock_flow"]
 
 
 class _Partition(StatefulSourcePartition[bytes, int]):
@@ -33,15 +33,25 @@ class _Partition(StatefulSourcePartition[bytes, int]):
         return self._position
 
 
-class _Source(FixedPartitionedSource[bytes, int]):
-    def __init__(self, payloads: Sequence[bytes], count: int, batch_size: int) -> None:
+class _MessagePartition(_Partition):
+    def next_batch(self) -> Sequence[Any]:
+        first = self._position
+        return [
+            _Message(payload, None, {"message_id": number, "receive_count": 1}, None)
+            for number, payload in enumerate(super().next_batch(), first)
+        ]
+
+
+class _Source(FixedPartitionedSource[Any, int]):
+    def __init__(self, partition: type[_Partition], payloads: Sequence[bytes], count: int, batch_size: int) -> None:
+        self._partition = partition
         self._arguments = payloads, count, batch_size
 
     def list_parts(self) -> list[str]:
         return ["0"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Partition:
-        return _Partition(*self._arguments)
+        return self._partition(*self._arguments)
 
 
 class _Drop(StatelessSinkPartition[bytes]):
@@ -66,10 +76,51 @@ def _invoice(order: Any) -> dict[str, Any]:
     }
 
 
+class _Message(NamedTuple):
+    raw: bytes
+    body: Any
+    meta: dict[str, Any]
+    external_id: str | None
+
+
+def _decode(message: _Message) -> list[_Message]:
+    try:
+        body = orjson.loads(message.raw)
+        return [_Message(message.raw, body, message.meta, body["order_id"])]
+    except (ValueError, LookupError):
+        return []
+
+
+def _keep_message(message: _Message) -> list[_Message]:
+    try:
+        return [message] if _keep(message.body) else []
+    except (LookupError, TypeError):
+        return []
+
+
+def _invoice_of(message: _Message) -> list[_Message]:
+    try:
+        return [_Message(message.raw, _invoice(message.body), message.meta, message.external_id)]
+    except (LookupError, TypeError):
+        return []
+
+
+def same_work_flow(payloads: Sequence[bytes], count: int, batch_size: int) -> Dataflow:
+    """The same with what a flow of ours has: metadata, the business key, and bad records that stop nothing."""
+    flow = Dataflow("same-work")
+    message = op.input("trigger", flow, _Source(_MessagePartition, payloads, count, batch_size))
+    order = op.flat_map("decode", message, _decode)
+    paid = op.flat_map("filter", order, _keep_message)
+    invoice = op.flat_map("map", paid, _invoice_of)
+    encoded = op.map("encode", invoice, lambda message: orjson.dumps(message.body))
+    op.output("drop", encoded, _Sink())
+    return flow
+
+
 def stock_flow(payloads: Sequence[bytes], count: int, batch_size: int) -> Dataflow:
     """Decode, filter, map, encode and drop `count` records."""
     flow = Dataflow("stock")
-    payload = op.input("trigger", flow, _Source(payloads, count, batch_size))
+    payload = op.input("trigger", flow, _Source(_Partition, payloads, count, batch_size))
     order = op.map("decode", payload, orjson.loads)
     paid = op.filter("filter", order, _keep)
     invoice = op.map("map", paid, _invoice)

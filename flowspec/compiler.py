@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import bytewax.operators as op
@@ -18,7 +19,16 @@ if TYPE_CHECKING:
     from flowspec.delivery.run import FlowRun
     from flowspec.spec import FlowSpec
 
-__all__ = ["compile_flow"]
+__all__ = ["compile_flow", "epoch_interval"]
+
+_CLUSTER_EPOCH = timedelta(milliseconds=50)
+"""In a cluster each epoch costs messages between all workers, and the wait for the slowest of them. Records
+do not wait for the end of an epoch, only their commit does."""
+
+
+def epoch_interval(run: FlowRun) -> timedelta:
+    """How long Bytewax's epochs are to be for a run; on a single worker each batch is one."""
+    return timedelta(0) if run.workers == 1 else _CLUSTER_EPOCH
 
 
 def compile_flow(spec: FlowSpec, run: FlowRun) -> Dataflow:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -74,12 +75,15 @@ def run_worker(
 def _run(spec: FlowSpec, run: FlowRun, addresses: Sequence[str] | None) -> None:
     from bytewax._bytewax import cli_main
 
-    from flowspec.compiler import compile_flow
+    from flowspec.compiler import compile_flow, epoch_interval
+    from flowspec.delivery.collector import collecting_rarely
 
     try:
         flow = compile_flow(spec, run)
         cluster: dict[str, Any] = {} if addresses is None else {"process_id": run.worker, "addresses": list(addresses)}
-        cli_main(flow, epoch_interval=timedelta(0), **cluster)
+        # Standard output is for records: what a user's step prints goes where the logs go.
+        with collecting_rarely(), redirect_stdout(sys.stderr):
+            cli_main(flow, epoch_interval=epoch_interval(run), **cluster)
     finally:
         run.close()
 

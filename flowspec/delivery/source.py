@@ -9,6 +9,7 @@ has processed its last epoch, so nothing is ever committed there.
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -24,9 +25,9 @@ __all__ = ["TriggerSource"]
 
 _WAIT_ALONE = 0.05
 """Seconds to wait inside `read`: a record that arrives ends the wait at once, which no timer of Bytewax does."""
-_WAIT_IN_COMPANY = 0.001
-"""Epochs are cluster-wide: an idle worker that waits for long holds up the busy ones, and so does an idle
-partition beside others."""
+_NAP = timedelta(milliseconds=10)
+"""How long an idle partition that is not alone lets the others work. Epochs are common to all: a longer nap would hold
+up the busy ones, and without one Bytewax spins until the others have ended their epoch."""
 
 
 class TriggerSource(FixedPartitionedSource[Record, Position]):
@@ -46,15 +47,15 @@ class TriggerSource(FixedPartitionedSource[Record, Position]):
         with self._run.guard("trigger"):
             reader = self._trigger.open(for_part, resume_state, context)
         self._run.readers.append(reader)
-        wait = _WAIT_ALONE if len(self.list_parts()) == 1 else _WAIT_IN_COMPANY
-        return _Partition(reader, self._trigger.batch_size, wait, context.health, self._run)
+        alone = len(self.list_parts()) == 1
+        return _Partition(reader, self._trigger.batch_size, alone, context.health, self._run)
 
 
 class _Partition(StatefulSourcePartition[Record, Position]):
-    def __init__(self, reader: Reader, batch_size: int, wait: float, health: Health, run: FlowRun) -> None:
+    def __init__(self, reader: Reader, batch_size: int, alone: bool, health: Health, run: FlowRun) -> None:
         self._reader = reader
         self._batch_size = batch_size
-        self._wait = wait
+        self._alone = alone
         self._health = health
         self._run = run
         self._emitted: list[tuple[float, int]] = []
@@ -63,6 +64,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         """The same of the epochs that have ended and await the gate."""
         self._closed_at: Position = None
         self._idle_since = time.monotonic()
+        self._napping = False
         self._ending = False
 
     def next_batch(self) -> list[Record]:
@@ -71,6 +73,9 @@ class _Partition(StatefulSourcePartition[Record, Position]):
             if self._ending or self._should_end():
                 return self._end()
             return self._read()
+
+    def next_awake(self) -> datetime | None:
+        return datetime.now(timezone.utc) + _NAP if self._napping else None
 
     def snapshot(self) -> Position:
         with self._run.guard("trigger"):
@@ -88,9 +93,10 @@ class _Partition(StatefulSourcePartition[Record, Position]):
             most = min(most, run.limit - run.tally.received)
         try:
             # While an epoch is open its records go one operator further after each call of ours: waiting holds them up.
-            records = self._reader.read(most, 0.0 if self._emitted else self._wait)
+            records = self._reader.read(most, _WAIT_ALONE if self._alone and not self._emitted else 0.0)
         except StopIteration:
             return self._end()
+        self._napping = not (records or self._alone)
         if records:
             self._emitted.append((time.monotonic(), len(records)))
             run.tally.received += len(records)
@@ -123,6 +129,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         return run.stopping.is_set() or (run.limit is not None and run.tally.received >= run.limit)
 
     def _end(self) -> list[Record]:
+        self._napping = False
         if not self._ending:
             self._ending = True
             self._reader.stop()

@@ -40,12 +40,11 @@ def decode_stage(decode: Decoder, name: str) -> Stage:
 
     def transform(records: list[Record]) -> list[Record]:
         try:
-            bodies = [decode(record.raw) for record in records]
+            for record in records:
+                record.body = decode(record.raw)
         except ValueError as error:
             msg = f"payload is not {name}: {error}"
             raise RecordError(msg) from error
-        for record, body in zip(records, bodies, strict=True):
-            record.body = body
         return records
 
     return Stage("decode", transform)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flowspec.records import Record
 
@@ -15,7 +15,7 @@ __all__ = ["group_of", "size_of", "to_record"]
 
 def to_record(message: MessageTypeDef, queue_url: str) -> Record:
     """The record of a message; its payload is not decoded yet."""
-    attributes: dict[str, Any] = dict(message.get("Attributes", {}))
+    attributes = cast("dict[str, Any]", message.get("Attributes", {})).copy()
     headers = {name: _typed(value) for name, value in message.get("MessageAttributes", {}).items()}
     meta = {
         "queue_url": queue_url,

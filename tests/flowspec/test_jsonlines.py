@@ -107,7 +107,8 @@ from flowspec.jsonlines import Appender
 who, path = sys.argv[1], Path(sys.argv[2])
 file = Appender(path, rotate_size=200_000, sync=False)
 for batch in range(100):
-    file.append([b'{"who": %s, "number": %d, "pad": "%s"}' % (who.encode(), batch * 10 + n, b"x" * 500) for n in range(10)])
+    numbers = range(batch * 10, batch * 10 + 10)
+    file.append([b'{"who": %s, "number": %d, "pad": "%s"}' % (who.encode(), n, b"x" * 500) for n in numbers])
 file.close()
 """
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["ENVIRONMENT", "Output", "RunningFlow", "eventually"]
 
@@ -22,16 +22,23 @@ PATIENCE = 60.0
 """Seconds after which something that should have happened counts as not happening."""
 
 
-def eventually(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Wait until a condition holds; fail, saying what was waited for, when it never does."""
-    until = time.monotonic() + patience
+def eventually(condition: Callable[[], bool], what: str, progress: Callable[[], object] = lambda: None) -> None:
+    """Wait until a condition holds; fail, saying what was waited for, when it never does.
+
+    As long as `progress` answers something else each time, it is worth waiting.
+    """
+    last, until = progress(), time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < until, f"waited {patience:.0f} s in vain until {what}"
+        if (now := progress()) != last:
+            last, until = now, time.monotonic() + PATIENCE
+        assert time.monotonic() < until, f"waited {PATIENCE:.0f} s in vain until {what}"
         time.sleep(0.02)
 
 
 class RunningFlow:
     """One `python -m pipelines run` in a directory of its own."""
+
+    _started: ClassVar[list[RunningFlow]] = []
 
     def __init__(self, directory: Path, spec: dict[str, Any], *options: str) -> None:
         self.directory = directory
@@ -43,13 +50,21 @@ class RunningFlow:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> None:
-        """Start it, again after an end."""
+        """Start it, or start it again after its end."""
         command = [
             *(sys.executable, "-m", "pipelines", "run", str(self._spec), "--state-dir", str(self.state_dir)),
             *("--status", "off", *self._options, *more),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, cwd=self.directory, env=ENVIRONMENT)
+        self._started.append(self)
+
+    @classmethod
+    def kill_all(cls) -> None:
+        """kill -9 whatever was started and still runs."""
+        while cls._started:
+            if (flow := cls._started.pop()).process.poll() is None:
+                flow.kill()
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

@@ -48,7 +48,8 @@ def test_stdout_belongs_to_the_flow_and_status_is_json(sqs: SqsServer, tmp_path:
     assert last["in_flight"] == 0
     assert 0 < last["latency_p50"] <= last["latency_p99"]
     assert last["trigger"]["state"] == last["sinks"]["stdout-print"]["state"] == "up"
-    assert list((tmp_path / ".pipelines" / "logs").iterdir()) == []
+    if workers == "1":
+        assert list((tmp_path / ".pipelines" / "logs").iterdir()) == [], "a log without noise is not kept"
 
 
 def test_a_limit_takes_no_more(sqs: SqsServer, tmp_path: Path) -> None:

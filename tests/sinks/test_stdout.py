@@ -21,12 +21,12 @@ writer.close()
 
 
 def test_lines_of_several_workers_do_not_mix() -> None:
-    read, write = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE), None
+    read = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert read.stdin is not None
     writers = [subprocess.Popen([sys.executable, "-c", PRINTER, "50"], stdout=read.stdin) for _ in range(3)]
     read.stdin.close()
     read.stdin = None
-    output, write = read.communicate()
+    output, _ = read.communicate()
 
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     ids = sorted(json.loads(line)["id"] for line in output.splitlines())

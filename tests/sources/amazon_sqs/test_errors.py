@@ -37,7 +37,7 @@ def answer(code: str, status: int = 400, message: str = "said the server") -> Cl
         EndpointConnectionError(endpoint_url=URL),
         ConnectTimeoutError(endpoint_url=URL),
         ReadTimeoutError(endpoint_url=URL),
-        SSLError(endpoint_url=URL, error="handshake"),
+        SSLError(endpoint_url=URL, error=OSError("handshake")),
         CredentialRetrievalError(provider="iam-role", error_msg="metadata service"),
         ConnectionResetError("reset"),
     ],
