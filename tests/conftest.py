@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.leftovers import Leftovers, Servers
 from tests.servers.sqs import SqsServer, elasticmq, ministack
 
 # No test depends on, or harms, what this machine knows about AWS.
@@ -15,18 +16,29 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
+_servers = Servers()
+
+
+@pytest.fixture(autouse=True)
+def _no_test_leaves_anything_running() -> Iterator[None]:
+    """A process or thread that outlives its test is an error of that test."""
+    leftovers = Leftovers(_servers)
+    yield
+    if found := leftovers.end():
+        pytest.fail("the test left running: " + "; ".join(found))
+
 
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqsServer]:
     """An SQS-compatible server whose semantics are right."""
-    with ministack(tmp_path_factory.mktemp("ministack")) as server:
+    with _servers.kept(ministack(tmp_path_factory.mktemp("ministack"))) as server:
         yield server
 
 
 @pytest.fixture(scope="session", name="elasticmq")
 def _elasticmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqsServer]:
     """Another one, written by other people; skipped where it cannot be had."""
-    with elasticmq(tmp_path_factory.mktemp("elasticmq")) as server:
+    with _servers.kept(elasticmq(tmp_path_factory.mktemp("elasticmq"))) as server:
         yield server
 
 

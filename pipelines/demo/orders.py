@@ -21,12 +21,17 @@ def order(number: int, chance: random.Random) -> bytes:
     if chance.random() < 0.01:  # noqa: PLR2004 - one in a hundred
         return chance.choice(_BROKEN)
     name = chance.choice(_NAMES)
+    items: list[dict[str, Any]] = [
+        {"sku": f"SKU-{chance.randrange(1000):03d}", "quantity": chance.randint(1, 3), "price": chance.randint(1, 99)}
+        for _ in range(chance.randint(1, 4))
+    ]
     return orjson.dumps(
         {
             "order_id": f"A-{number:06d}",
             "status": chance.choice(("paid", "paid", "open", "cancelled")),
-            "total": round(chance.uniform(5, 500), 2),
+            "total": sum(item["quantity"] * item["price"] for item in items) + 0.95,
             "customer": {"name": name, "email": f"{name}.{number}@Example.com"},
+            "items": items,
         }
     )
 

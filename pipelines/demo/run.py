@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import orjson
 
 from pipelines.demo.orders import OrderSender
 from pipelines.demo.server import EmbeddedSqs
+from pipelines.demo.tether import end_tethered, start_tethered
 from sources.amazon_sqs import AwsAccount
 
 __all__ = ["run_demo"]
@@ -24,13 +25,15 @@ __all__ = ["run_demo"]
 _SPEC = Path(__file__).with_name("orders.json")
 _DIRECTORY = Path(".pipelines") / "demo"
 _DRAIN_TIMEOUT = 60.0
+_TAIL = 4096
 _ROW = "{:>6} {:>9} {:>10} {:>9} {:>7} {:>8} {:>9}  {}"
 
 
 def run_demo(seconds: float, rate: int) -> int:
     """Run `examples/orders.json` for some seconds on an embedded queue; answers the exit code.
 
-    It is 0 only if every order that was sent is accounted for and the queue is empty.
+    It is 0 only if every order that was sent is accounted for and the queue is empty. Ctrl-C ends it early, in the
+    same way.
 
     Raises:
         MissingDependencyError: the packages of the demonstration are not installed.
@@ -62,12 +65,14 @@ class _Demo:
         reader.start()
         sender = OrderSender(self._client, self._queue_url, rate)
         sender.start()
-        _wait_for(flow, seconds)
-        sender.stop()
-        left = self._wait_until_empty(flow)
-        flow.send_signal(signal.SIGTERM)
-        code = flow.wait()
-        reader.join()
+        try:
+            _wait_for(flow, seconds)
+            sender.stop()
+            left = self._wait_until_empty(flow)
+        finally:
+            sender.stop()
+            code = end_tethered(flow)
+            reader.join()
         return self._balance(sender.sent, left, code)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -79,18 +84,14 @@ class _Demo:
             "AWS_ACCESS_KEY_ID": "demo",
             "AWS_SECRET_ACCESS_KEY": "demo",
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipelines", *command],
-            stderr=subprocess.PIPE,
-            env={**os.environ, **settings},
-            # Ctrl-C is for the demonstration, which then stops the flow.
-            start_new_session=True,
+        return start_tethered(
+            [sys.executable, "-m", "pipelines", *command], subprocess.PIPE, {**os.environ, **settings}
         )
 
     def _show(self, flow: subprocess.Popen[bytes]) -> None:
-        assert flow.stderr is not None  # noqa: S101 - it is a pipe
+        assert flow.stdout is not None  # noqa: S101 - it is a pipe
         started = time.monotonic()
-        for line in flow.stderr:
+        for line in flow.stdout:
             if not line.startswith(b"{"):
                 click.echo(line.decode(), nl=False)
                 continue
@@ -110,7 +111,11 @@ class _Demo:
             )
 
     def _last_delivered(self) -> str:
-        lines = self._output.read_text().splitlines() if self._output.exists() else []
+        if not self._output.exists():
+            return ""
+        with self._output.open("rb") as output:
+            output.seek(max(0, self._output.stat().st_size - _TAIL))
+            lines = output.read().decode(errors="replace").splitlines()
         return lines[-1] if lines else ""
 
     def _wait_until_empty(self, flow: subprocess.Popen[bytes]) -> int:
@@ -141,7 +146,8 @@ class _Demo:
 
 
 def _wait_for(flow: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait, but not for a flow that ended."""
+    """Wait, but neither for a flow that ended nor after a Ctrl-C."""
     until = time.monotonic() + seconds
-    while flow.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
+    with suppress(KeyboardInterrupt):
+        while flow.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)

@@ -12,12 +12,11 @@ from pathlib import Path
 from types import TracebackType
 
 from flowspec.errors import MissingDependencyError
-from pipelines.demo.tether import start_tethered
+from pipelines.demo.tether import end_tethered, start_tethered
 
 __all__ = ["EmbeddedSqs", "free_port", "wait_for_port"]
 
 _START_TIMEOUT = 60.0
-_END_TIMEOUT = 10.0
 
 
 class EmbeddedSqs:
@@ -43,7 +42,9 @@ class EmbeddedSqs:
         }
         directory.mkdir(parents=True, exist_ok=True)
         log = directory / "sqs-server.log"
-        self._process = start_tethered([sys.executable, "-m", "ministack"], log, environment)
+        with log.open("ab") as output:
+            command = [sys.executable, "-m", "ministack"]
+            self._process = start_tethered(command, output, environment)
         try:
             wait_for_port(port, lambda: self._process.poll() is None, f"the SQS server did not start, see {log}")
         except BaseException:
@@ -60,9 +61,7 @@ class EmbeddedSqs:
 
     def close(self) -> None:
         """End the server."""
-        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
-        self._process.stdin.close()
-        self._process.wait(_END_TIMEOUT)
+        end_tethered(self._process)
 
 
 def free_port() -> int:

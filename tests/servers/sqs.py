@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from pipelines.demo.server import EmbeddedSqs, free_port, wait_for_port
-from pipelines.demo.tether import start_tethered
+from pipelines.demo.tether import end_tethered, start_tethered
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -24,13 +25,14 @@ __all__ = ["SqsServer", "elasticmq", "ministack"]
 
 ELASTICMQ = "org.elasticmq:elasticmq-server_2.13:1.6.11"
 CACHE = Path(__file__).parents[2] / ".cache" / "elasticmq"
+_MAVEN_TIMEOUT = 300.0
 _numbers = itertools.count()
 
 
 class SqsServer:
     """A running server."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, config: Config | None = None) -> None:
         self.endpoint = endpoint
         self.account = {
             "endpoint_url": endpoint,
@@ -44,6 +46,7 @@ class SqsServer:
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
+            config=config,
         )
 
     def create_queue(self, *, fifo: bool = False, **attributes: str) -> str:
@@ -58,6 +61,15 @@ class SqsServer:
         """How many messages are visible, and how many in flight."""
         answer = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return int(answer["ApproximateNumberOfMessages"]), int(answer["ApproximateNumberOfMessagesNotVisible"])
+
+    def drain(self, url: str) -> list[str]:
+        """Take every visible message out of a queue; answers their bodies."""
+        bodies: list[str] = []
+        while messages := self.client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            entries: Any = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+            assert not self.client.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+            bodies += [message["Body"] for message in messages]
+        return bodies
 
 
 @contextmanager
@@ -85,16 +97,15 @@ def elasticmq(directory: Path) -> Iterator[SqsServer]:
     )
     log = directory / "elasticmq.log"
     java = ["java", f"-Dconfig.file={config}", "-Xmx512m", "-cp", f"{jars}/*", "org.elasticmq.server.Main"]
-    process = start_tethered(java, log, os.environ)
+    with log.open("ab") as output:
+        process = start_tethered(java, output, os.environ)
     try:
         wait_for_port(port, lambda: process.poll() is None, f"ElasticMQ did not start: {log}")
         sqs = SqsServer(f"http://127.0.0.1:{port}")
         yield sqs
         sqs.client.close()
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
+        end_tethered(process)
 
 
 def _jars() -> Path:
@@ -114,10 +125,11 @@ def _jars() -> Path:
         "</dependency></dependencies></project>"
     )
     copy = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=."]
-    got = subprocess.run(copy, cwd=fresh, capture_output=True, text=True, check=False)
-    if got.returncode != 0:
+    try:
+        subprocess.run(copy, cwd=fresh, capture_output=True, text=True, timeout=_MAVEN_TIMEOUT, check=True)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         shutil.rmtree(fresh)
-        pytest.skip(f"ElasticMQ is not tested: Maven cannot get {ELASTICMQ}: {(got.stdout + got.stderr)[-300:]}")
+        pytest.skip(f"ElasticMQ is not tested: Maven cannot get {ELASTICMQ}: {error}: {str(error.stdout)[-300:]}")
     try:
         fresh.rename(jars)
     except OSError:
