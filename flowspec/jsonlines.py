@@ -29,7 +29,7 @@ class Appender:
 
         Args:
             path: The file; its directories are made.
-            rotate_size: Bytes after which the file is renamed and a new one begun.
+            rotate_size: A batch that finds the file this many bytes long or longer renames it and begins a new one.
             sync: Whether a batch is on the disk, not only with the operating system, when `append` returns.
         """
         self._path = path
@@ -43,24 +43,18 @@ class Appender:
         Raises:
             OSError: the file cannot be opened or written; it is as it was before.
         """
-        data = b"\n".join(lines) + b"\n"
-        file = self._open_locked()
+        if not lines:
+            return
         try:
-            size = _repair(file)
-            try:
-                _write_all(file, data)
-                if self._sync:
-                    os.fsync(file)
-            except OSError:
-                # What is no regular file cannot be cut, and keeps no torn line.
-                with contextlib.suppress(OSError):
-                    os.ftruncate(file, size)
-                raise
-            if self._rotate_size is not None and size + len(data) >= self._rotate_size:
+            file, size = self._open_locked()
+            # Before the write, not behind it: lines that are in the file must not fail, or they are written again.
+            while self._rotate_size is not None and size >= self._rotate_size:
                 self._rotate()
+                file, size = self._open_locked()
+            self._write(file, size, b"\n".join(lines) + b"\n")
         finally:
             if self._file is not None:
-                fcntl.flock(file, fcntl.LOCK_UN)
+                fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the file."""
@@ -68,14 +62,28 @@ class Appender:
             os.close(self._file)
             self._file = None
 
-    def _open_locked(self) -> int:
+    def _write(self, file: int, size: int, data: bytes) -> None:
+        try:
+            _write_all(file, data)
+            if self._sync:
+                os.fsync(file)
+                if size == 0:
+                    _sync_directory(self._path.parent)
+        except OSError:
+            # What is no regular file cannot be cut, and keeps no torn line.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, size)
+            raise
+
+    def _open_locked(self) -> tuple[int, int]:
+        """The file, whose last line is whole, and its size."""
         while True:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX)
             if self._is_current(self._file):
-                return self._file
+                return self._file, _repair(self._file)
             # Another process rotated the file, or somebody removed it.
             self.close()
 
@@ -102,20 +110,37 @@ def _write_all(file: int, data: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
+def _sync_directory(path: Path) -> None:
+    """Have the name of a new file on the disk, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
 def _repair(file: int) -> int:
     """End the last line; answers the size of the file."""
     size = os.fstat(file).st_size
     if size == 0 or os.pread(file, 1, size - 1) == b"\n":
         return size
     start = _start_of_last_line(file, size)
-    try:
-        orjson.loads(os.pread(file, size - start, start))
-    except orjson.JSONDecodeError:
+    if not _is_whole(os.pread(file, size - start, start)):
         os.ftruncate(file, start)
         return start
-    # A whole value that only lacks its line end was perhaps written by somebody else: it stays.
+    # A value that only lacks its line end was perhaps written by somebody else: it stays.
     os.write(file, b"\n")
     return size + 1
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    # The beginning of a number is a number too.
+    return type(value) not in (int, float)
 
 
 def _start_of_last_line(file: int, size: int) -> int:

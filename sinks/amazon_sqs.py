@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flowspec.connectors import Action, WorkerContext
-from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.errors import RecordError, TransientError
 from flowspec.expressions import Template
 from flowspec.fields import WholeSeconds
 from flowspec.formats import Format, encode_all, encoder
@@ -30,6 +30,10 @@ _MOST_BYTES = 262_144
 AWS itself takes 1 MiB since August 2025."""
 _UNSENDABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that a message cannot have. Source: "SendMessage" in the Amazon SQS API reference."""
+_ID = re.compile("[!-~]{1,128}")
+_ATTRIBUTE = re.compile(r"(?!(?:aws|amazon)\.)[\w-]+(?:\.[\w-]+)*", re.ASCII | re.IGNORECASE)
+"""A group, a deduplication id and the name of an attribute. Source: "Amazon SQS message quotas" and "Amazon SQS message
+metadata" in the developer guide."""
 _CONTENT_CODES = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue", "MessageTooLong")
 
 
@@ -80,7 +84,11 @@ class SendMessage(Action):
     ] = None
     attributes: Annotated[
         dict[str, Template],
-        Field(description="Message attributes, as texts.", examples=[{"source": "shop", "order": "{order_id}"}]),
+        Field(
+            max_length=10,
+            description="Message attributes, as texts.",
+            examples=[{"source": "shop", "order": "{order_id}"}],
+        ),
     ] = Field(default_factory=dict)
     delay: Annotated[
         WholeSeconds,
@@ -90,6 +98,18 @@ class SendMessage(Action):
         int,
         Field(ge=1, le=64, description="Calls that are made at the same time, to hide network latency.", examples=[4]),
     ] = 4
+
+    @field_validator("attributes")
+    @classmethod
+    def _names_of_attributes(cls, attributes: dict[str, Template]) -> dict[str, Template]:
+        for name in attributes:
+            if not _ATTRIBUTE.fullmatch(name):
+                msg = (
+                    f"{name!r} is no name of an attribute: it has letters, digits, '_', '-' and single dots, "
+                    "and does not begin with 'AWS.' or 'Amazon.'"
+                )
+                raise ValueError(msg)
+        return attributes
 
     @model_validator(mode="after")
     def _groups_go_with_fifo(self) -> SendMessage:
@@ -127,11 +147,12 @@ class _Message:
 
 class _Sender:
     def __init__(self, action: SendMessage) -> None:
-        from sources.amazon_sqs.errors import classify
+        from sources.amazon_sqs.errors import classify, is_passing
 
         account = action.account if isinstance(action.account, AwsAccount) else AwsAccount()
         self._client = account.client("sqs", url=action.queue_url, connections=action.senders)
         self._classify = classify
+        self._is_passing = is_passing
         self._action = action
         self._encode = encoder(action.format)
         self._pool = ThreadPoolExecutor(action.senders, "sqs-sender")
@@ -155,12 +176,15 @@ class _Sender:
         self._client.close()
 
     def _message(self, place: int, record: Record, payload: bytes) -> _Message:
-        entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(place), "MessageBody": _sendable(payload)}
+        entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(place), "MessageBody": _body(payload)}
         size = len(payload)
         if self._action.delay:
             entry["DelaySeconds"] = self._action.delay
         if self._action.attributes:
-            texts = {name: template.values([record])[0] for name, template in self._action.attributes.items()}
+            texts = {
+                name: _sendable(template.value(record), f"attribute {name!r}")
+                for name, template in self._action.attributes.items()
+            }
             # SQS takes no empty attribute.
             entry["MessageAttributes"] = {
                 name: {"DataType": "String", "StringValue": text} for name, text in texts.items() if text
@@ -168,9 +192,9 @@ class _Sender:
             size += sum(len(name) + len(text.encode()) + len("String") for name, text in texts.items())
         group = None
         if self._action.group_id is not None:
-            group = entry["MessageGroupId"] = self._action.group_id.values([record])[0]
+            group = entry["MessageGroupId"] = _id(self._action.group_id.value(record), "group_id")
         if self._action.deduplication_id is not None:
-            entry["MessageDeduplicationId"] = self._action.deduplication_id.values([record])[0]
+            entry["MessageDeduplicationId"] = _id(self._action.deduplication_id.value(record), "deduplication_id")
         return _Message(place, record, entry, size, group)
 
     def _send_groups(self, messages: Sequence[_Message]) -> None:
@@ -198,27 +222,29 @@ class _Sender:
                 QueueUrl=self._action.queue_url, Entries=[message.entry for message in messages]
             )
         except Exception as error:  # noqa: BLE001 - sorted by the classification
-            self._call_failed(messages, self._classify(error, self._action.queue_url))
+            self._call_failed(messages, error)
             return
         by_id = {message.entry["Id"]: message for message in messages}
         for failed in answer.get("Failed", ()):
             text = f"{failed['Code']}: {failed.get('Message', 'no message')}"
-            by_id[failed["Id"]].error = RecordError(text) if failed["SenderFault"] else TransientError(text)
+            for_good = failed["SenderFault"] and not self._is_passing(failed["Code"])
+            by_id[failed["Id"]].error = RecordError(text) if for_good else TransientError(text)
 
-    def _call_failed(self, messages: Sequence[_Message], error: TransientError | FatalError) -> None:
-        if isinstance(error, TransientError):
+    def _call_failed(self, messages: Sequence[_Message], error: Exception) -> None:
+        meaning = self._classify(error, self._action.queue_url)
+        if isinstance(meaning, TransientError):
             for message in messages:
-                message.error = error
+                message.error = meaning
         elif not any(code in str(error) for code in _CONTENT_CODES):
-            raise error
+            raise meaning from error
         elif len(messages) == 1:
-            messages[0].error = RecordError(str(error))
+            messages[0].error = RecordError(str(meaning))
         else:
             for message in messages:
                 self._call([message])
 
 
-def _sendable(payload: bytes) -> str:
+def _body(payload: bytes) -> str:
     try:
         text = payload.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -227,8 +253,20 @@ def _sendable(payload: bytes) -> str:
     if not text:
         msg = "a message cannot be empty"
         raise RecordError(msg)
+    return _sendable(text, "a message")
+
+
+def _sendable(text: str, what: str) -> str:
     if (found := _UNSENDABLE.search(text)) is not None:
-        msg = f"a message cannot have the character {found[0]!r} (at {found.start()})"
+        msg = f"{what} cannot have the character {found[0]!r} (at {found.start()})"
+        raise RecordError(msg)
+    return text
+
+
+def _id(text: str, field: str) -> str:
+    """What the server would refuse the whole call for."""
+    if not _ID.fullmatch(text):
+        msg = f"{field} must be 1 to 128 letters, digits and punctuation marks of ASCII, not {text[:200]!r}"
         raise RecordError(msg)
     return text
 

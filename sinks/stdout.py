@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,13 +44,15 @@ class _Printer:
     def write(self, records: Sequence[Record]) -> Sequence[Failure]:
         _, lines, failures = encode_all(records, self._encode)
         if lines:
-            rest = memoryview(b"\n".join(lines) + b"\n")
             try:
                 with self._locked():
-                    while rest:
-                        rest = rest[os.write(self._file, rest) :]
+                    self._write_all(b"\n".join(lines) + b"\n")
             except BrokenPipeError as error:
                 msg = "standard output was closed by its reader"
+                raise FatalError(msg) from error
+            except OSError as error:
+                # Not tried again: what is printed cannot be taken back, so the lines would be there twice.
+                msg = f"standard output cannot be written: {error.strerror or error}"
                 raise FatalError(msg) from error
         return failures
 
@@ -58,6 +61,15 @@ class _Printer:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _write_all(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._file, rest) :]
+            except BlockingIOError:
+                # Whoever shares a pipe or terminal with us may have made it so.
+                select.select([], [self._file], [])
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,11 @@ from flowspec.jsonlines import Appender
 from flowspec.records import Record
 
 __all__ = ["DeadLetter", "DeadLetters"]
+
+_DEEPEST = 100
+"""Levels of lists and objects that are kept as such; orjson writes 254."""
+_INTEGERS = range(-(2**63), 2**64)
+"""What orjson writes as a number. An SQS attribute may have 38 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class DeadLetters:
 
     Each line has: `flow`, `external_id`, `step`, `error` (`type`, `message`, `cause`), `attempts`, `first_try` and
     `last_try` (UTC), `origin` (the record's `meta`), `key`, `headers`, and the `payload` exactly as it was received:
-    `text`, or `base64` where it is not UTF-8.
+    `text`, or `base64` where it is not UTF-8. `body` is what the step that failed was given, null where the payload was
+    not decoded; what JSON does not have is in it as text.
     """
 
     def __init__(self, flow: str, state_dir: Path) -> None:
@@ -62,7 +68,8 @@ class DeadLetters:
         """All dead letters, oldest first."""
         if self.path.exists():
             with self.path.open("rb") as file:
-                yield from (orjson.loads(line) for line in file)
+                # A last line without its end is being written, or was torn by a crash: it is not stored yet.
+                yield from (orjson.loads(line) for line in file if line.endswith(b"\n"))
 
     def close(self) -> None:
         """Close the file."""
@@ -74,12 +81,12 @@ class DeadLetters:
         return orjson.dumps(
             {
                 "flow": self._flow,
-                "external_id": record.external_id,
+                "external_id": _plain(record.external_id),
                 "step": letter.step,
                 "error": {
                     "type": type(error).__name__,
-                    "message": _text(str(error)),
-                    "cause": None if cause is None else _text(f"{type(cause).__name__}: {cause}"),
+                    "message": _text(error),
+                    "cause": None if cause is None else f"{type(cause).__name__}: {_text(cause)}",
                 },
                 "attempts": letter.attempts,
                 "first_try": datetime.fromtimestamp(letter.first_try, tz=timezone.utc),
@@ -88,6 +95,7 @@ class DeadLetters:
                 "key": _plain(record.key),
                 "headers": _plain(record.headers),
                 "payload": _payload(record.raw),
+                "body": _plain(record.body),
             },
             option=orjson.OPT_UTC_Z,
         )
@@ -103,21 +111,23 @@ def _payload(raw: bytes | str) -> dict[str, str]:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def _text(text: str) -> str:
-    """`text` as it can be stored: an error may quote half a surrogate pair."""
+def _text(value: object) -> str:
+    """`value` as a text that can be stored: it may have half a surrogate pair, or fail to say what it is."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - a user's class may raise anything
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, deepest: int = _DEEPEST) -> Any:
     """`value` in what JSON has; a dead letter must never fail because of what it describes."""
-    if value is None or isinstance(value, (bool, int, float, datetime)):
+    if value is None or type(value) in (bool, float, datetime) or (type(value) is int and value in _INTEGERS):
         return value
-    if isinstance(value, str):
-        return _text(value)
     if isinstance(value, (bytes, bytearray)):
         return _payload(bytes(value))
-    if isinstance(value, dict):
-        return {_text(str(name)): _plain(item) for name, item in value.items()}
-    if isinstance(value, Iterable):
-        return [_plain(item) for item in value]
-    return _text(str(value))
+    if deepest and isinstance(value, dict):
+        return {_text(name): _plain(item, deepest - 1) for name, item in value.items()}
+    if deepest and isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item, deepest - 1) for item in value]
+    return _text(value)

@@ -101,7 +101,8 @@ class AwsAccount(Account):
                 self.region or _region_in(url) or session.region_name or ("us-east-1" if self.endpoint_url else None)
             )
             return session.client(service, endpoint_url=self.endpoint_url, region_name=region, config=config)
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:
+            # A ValueError is about endpoint_url.
             msg = f"the AWS account cannot be used: {error}"
             raise FatalError(msg) from error
 

@@ -14,7 +14,7 @@ from botocore.exceptions import (
 
 from flowspec.errors import FatalError, TransientError
 
-__all__ = ["classify"]
+__all__ = ["classify", "is_passing"]
 
 _HINTS = {
     "AWS.SimpleQueueService.NonExistentQueue": "the queue does not exist; check queue_url, region and account",
@@ -29,9 +29,15 @@ _HINTS = {
 _TRANSIENT_CODES = frozenset(
     {"OverLimit", "QueueDeletedRecently", "RequestThrottled", "RequestTimeout", "KmsThrottled", "InternalError"}
 )
+_ROLE_HINT = "the role cannot be assumed; check role_arn, its trust policy, and the credentials that assume it"
 _TRANSIENT_STATUS = frozenset({408, 429})
 _FIRST_SERVER_ERROR = 500
 _MISCONFIGURED = (NoCredentialsError, NoRegionError, ParamValidationError, PartialCredentialsError, ProfileNotFound)
+
+
+def is_passing(code: str) -> bool:
+    """Whether what SQS calls `code` passes by itself, even where SQS says that it is the sender's fault."""
+    return code in _TRANSIENT_CODES or "Throttl" in code
 
 
 def classify(error: Exception, url: str) -> TransientError | FatalError:
@@ -53,7 +59,9 @@ def _classify_answer(error: ClientError, url: str) -> TransientError | FatalErro
     code = answer.get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = f"{url}: {error.operation_name}: {code}: {answer.get('Message') or 'no message'}"
-    if code in _TRANSIENT_CODES or "Throttl" in code or status in _TRANSIENT_STATUS or status >= _FIRST_SERVER_ERROR:
+    if is_passing(code) or status in _TRANSIENT_STATUS or status >= _FIRST_SERVER_ERROR:
         return TransientError(text)
     hint = next((hint for known, hint in _HINTS.items() if code.startswith(known)), None)
+    if error.operation_name == "AssumeRole" and code.startswith("AccessDenied"):
+        hint = _ROLE_HINT
     return FatalError(f"{text} ({hint})" if hint else text)

@@ -32,17 +32,24 @@ def test_batches_are_appended_in_order(tmp_path: Path) -> None:
     assert path.read_bytes() == b"1\n2\n3\n"
 
 
+def test_a_batch_of_nothing_writes_nothing(tmp_path: Path) -> None:
+    Appender(tmp_path / "out.jsonl").append([])
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         (b'{"a": 1}\n{"b": ', b'{"a": 1}\n"new"\n'),
         (b'{"torn', b'"new"\n'),
+        (b"1\n12", b'1\n"new"\n'),
         (b'{"a": 1}\n{"b": 2}', b'{"a": 1}\n{"b": 2}\n"new"\n'),
         (b'{"a": 1}\n' + b'"' + b"x" * 200_000, b'{"a": 1}\n"new"\n'),
         (b"", b'"new"\n'),
         (b"\n", b'\n"new"\n'),
     ],
-    ids=["torn", "only a torn line", "whole without a line end", "torn and long", "empty", "empty line"],
+    ids=["torn", "only a torn line", "torn number", "whole without a line end", "torn and long", "empty", "empty line"],
 )
 def test_a_last_line_without_end_is_repaired(tmp_path: Path, before: bytes, after: bytes) -> None:
     path = tmp_path / "out.jsonl"
@@ -83,6 +90,30 @@ def test_a_full_file_is_rotated(tmp_path: Path) -> None:
     assert len(files) == 5, "two lines of five bytes fill a file"
     assert sorted(line for path in files for line in lines(path)) == [b"%04d" % number for number in range(10)]
     assert all(path.name.startswith("out.") and path.suffix == ".jsonl" for path in files)
+
+
+def test_a_line_torn_in_a_full_file_is_cut_off_before_the_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"torn')
+    file = Appender(path, rotate_size=9)
+    file.append([b'"new"'])
+    file.close()
+
+    (rotated,) = set(tmp_path.iterdir()) - {path}
+    assert rotated.read_bytes() == b'{"a": 1}\n'
+    assert path.read_bytes() == b'"new"\n'
+
+
+def test_a_rotation_that_fails_has_written_nothing(tmp_path: Path) -> None:
+    path = tmp_path / f"{'long' * 60}.jsonl"
+    file = Appender(path, rotate_size=1)
+    file.append([b"1"])
+    for _ in range(2):
+        with pytest.raises(OSError, match="File name too long"):
+            file.append([b"2"])
+    file.close()
+
+    assert lines(path) == [b"1"], "what is tried again is not there twice"
 
 
 def test_a_file_that_was_moved_or_removed_is_begun_anew(tmp_path: Path) -> None:

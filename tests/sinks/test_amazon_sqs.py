@@ -96,6 +96,73 @@ def test_a_template_that_fails_is_a_failure_of_that_record(any_sqs: SqsServer) -
     receive(any_sqs, url, 1)
 
 
+def test_what_an_attribute_cannot_have_is_a_failure_of_that_record(any_sqs: SqsServer) -> None:
+    url = any_sqs.create_queue()
+    batch = records({"id": "bell \x07"}, {"id": "good"})
+    writer = sender(any_sqs.account, url, attributes={"order": Template("{id}")})
+
+    (failure,) = writer.write(batch)
+    writer.close()
+
+    assert failure.record is batch[0]
+    assert str(failure.error) == "attribute 'order' cannot have the character '\\x07' (at 5)"
+    receive(any_sqs, url, 1)
+
+
+@pytest.mark.parametrize("wrong", ["", "two words", "é", "x" * 129], ids=["empty", "space", "accent", "long"])
+@pytest.mark.parametrize("field", ["group_id", "deduplication_id"])
+def test_an_id_that_no_queue_takes_is_a_failure_of_that_record(sqs: SqsServer, field: str, wrong: str) -> None:
+    url = sqs.create_queue(fifo=True)
+    batch = records(
+        {"group_id": "g", "deduplication_id": "1", field: wrong}, {"group_id": "g", "deduplication_id": "2"}
+    )
+    fields = {"group_id": Template("{group_id}"), "deduplication_id": Template("{deduplication_id}")}
+    writer = sender(sqs.account, url, **fields)
+
+    (failure,) = writer.write(batch)
+    writer.close()
+
+    assert failure.record is batch[0]
+    assert str(failure.error).startswith(f"{field} must be 1 to 128 letters")
+    receive(sqs, url, 1)
+
+
+def test_only_the_messages_of_a_call_that_failed_are_tried_again(sqs: SqsServer) -> None:
+    url = sqs.create_queue()
+    batch = records(*range(10))
+    with FaultyProxy(sqs.endpoint) as proxy:
+        writer = sender({**sqs.account, "endpoint_url": proxy.endpoint}, url)
+        proxy.refuse("SendMessageBatch", "every second entry")
+        failures = writer.write(batch)
+        assert [failure.record for failure in failures] == batch[::2]
+        assert all(isinstance(failure.error, TransientError) for failure in failures)
+
+        proxy.allow("SendMessageBatch")
+        assert list(writer.write([failure.record for failure in failures])) == []
+        writer.close()
+
+    assert sorted(int(message["Body"]) for message in receive(sqs, url, 10)) == list(range(10))
+
+
+def test_a_group_waits_when_one_message_of_a_call_fails_and_others_go_on(sqs: SqsServer) -> None:
+    url = sqs.create_queue(fifo=True)
+    batch = records(*({"group": f"g{number % 2}", "number": number} for number in range(6)))
+    fields = {"group_id": Template("{group}"), "deduplication_id": Template("{number}")}
+    with FaultyProxy(sqs.endpoint) as proxy:
+        writer = sender({**sqs.account, "endpoint_url": proxy.endpoint}, url, **fields)
+        proxy.refuse("SendMessageBatch", "every second entry")
+        failures = [failure.record for failure in writer.write(batch)]
+        assert batch[0] in failures, "the first entry of the first call is refused"
+        assert batch[1] not in failures, "the second entry of the first call is taken"
+        proxy.allow("SendMessageBatch")
+        assert list(writer.write(failures)) == []
+        writer.close()
+
+    numbers = [json.loads(message["Body"])["number"] for message in receive(sqs, url, 6)]
+    for group in range(2):
+        assert [number for number in numbers if number % 2 == group] == list(range(group, 6, 2))
+
+
 def test_a_server_that_is_down_fails_all_of_them_for_now(sqs: SqsServer) -> None:
     url = sqs.create_queue()
     batch = records(*range(25))
@@ -164,6 +231,10 @@ def test_behind_a_failed_message_its_group_waits(sqs: SqsServer) -> None:
         ({"queue_url": FIFO, "group_id": "a", "delay": 5}, "no delay for a single message"),
         ({"queue_url": PLAIN, "delay": 901}, "less than or equal to 900"),
         ({"queue_url": "orders"}, "pattern"),
+        ({"queue_url": PLAIN, "attributes": {"two words": "a"}}, "'two words' is no name of an attribute"),
+        ({"queue_url": PLAIN, "attributes": {"a..b": "a"}}, "'a..b' is no name of an attribute"),
+        ({"queue_url": PLAIN, "attributes": {"AWS.a": "a"}}, "'AWS.a' is no name of an attribute"),
+        ({"queue_url": PLAIN, "attributes": {f"a{number}": "a" for number in range(11)}}, "at most 10"),
     ],
 )
 def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], message: str) -> None:

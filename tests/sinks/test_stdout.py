@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 PRINTER = """
 import sys
@@ -31,6 +33,27 @@ def test_lines_of_several_workers_do_not_mix() -> None:
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     ids = sorted(json.loads(line)["id"] for line in output.splitlines())
     assert ids == sorted(list(range(500)) * 3)
+
+
+def test_a_pipe_that_does_not_block_gets_every_line() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    writer = subprocess.Popen([sys.executable, "-c", PRINTER, "50"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as output:
+        ids = [json.loads(line)["id"] for line in output]
+    _, error = writer.communicate()
+
+    assert (writer.returncode, error) == (0, b"")
+    assert ids == list(range(500))
+
+
+def test_a_full_disk_stops_the_flow() -> None:
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run([sys.executable, "-c", PRINTER, "1"], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert run.returncode == 1
+    assert run.stderr.decode().strip() == "fatal: standard output cannot be written: No space left on device"
 
 
 def test_a_reader_that_went_away_stops_the_flow() -> None:

@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,33 @@ from flowspec.records import Record
 
 def letter(record: Record, error: Exception | None = None) -> DeadLetter:
     return DeadLetter(record, "map-2", error or RecordError("missing field 'total'"), 3, time.time())
+
+
+class Mute:
+    """Something that fails to say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class MuteError(Exception):
+    """The same, raised by a user's function."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def circle() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
 
 
 def test_there_is_no_file_before_the_first_dead_letter(tmp_path: Path) -> None:
@@ -54,6 +82,7 @@ def test_a_dead_letter_has_what_is_needed_to_mend_and_replay_it(tmp_path: Path) 
         "key": "group",
         "headers": {"size": 2},
         "payload": {"text": '{"order_id": "é1"}'},
+        "body": {"order_id": "é1"},
     }
     assert letters.path == tmp_path / "dead-letters" / "orders.jsonl"
     assert json.loads(letters.path.read_bytes())["flow"] == "orders", "a file of JSON lines"
@@ -90,6 +119,73 @@ def test_anything_may_be_in_meta_and_headers(tmp_path: Path) -> None:
         "bad": "\\udfff",
     }
     assert found["key"] == {"text": "k"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (10**37, "1" + "0" * 37),
+        (-(2**63), -(2**63)),
+        (2**64 - 1, 2**64 - 1),
+        (float("nan"), None),
+        (Mute(), "<Mute that cannot be shown>"),
+        (datetime(2026, 1, 2, tzinfo=timezone.utc), "2026-01-02T00:00:00Z"),
+    ],
+    ids=["more than 64 bit", "smallest", "largest", "not a number", "mute", "time"],
+)
+def test_a_value_that_json_has_not_is_kept_as_what_it_has(tmp_path: Path, value: Any, kept: Any) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    letters.add([letter(Record("x", {"a": [value]}, {}, value, {"a": value}))])
+    letters.close()
+
+    (found,) = letters
+    assert (found["body"], found["key"], found["headers"]) == ({"a": [kept]}, kept, {"a": kept})
+
+
+@pytest.mark.parametrize("value", [nested(400), circle()], ids=["deep", "circle"])
+def test_what_is_too_deep_for_json_is_kept_as_text(tmp_path: Path, value: Any) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    letters.add([letter(Record("x", value, {"a": value}))])
+    letters.close()
+
+    (found,) = letters
+    for _ in range(100):
+        (found["body"],) = found["body"]
+    assert found["body"].startswith("[[")
+
+
+def test_half_a_surrogate_pair_may_be_anywhere(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    letters.add([letter(Record("x", {"\ud800": "\ud800"}, external_id="\ud800"))])
+    letters.close()
+
+    (found,) = letters
+    assert (found["external_id"], found["body"]) == ("\\ud800", {"\\ud800": "\\ud800"})
+
+
+def test_an_error_may_fail_to_say_what_it_is(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    error = MuteError()
+    error.__cause__ = MuteError()
+    letters.add([letter(Record("x"), error)])
+    letters.close()
+
+    (found,) = letters
+    shown = "<MuteError that cannot be shown>"
+    assert found["error"] == {"type": "MuteError", "message": shown, "cause": f"MuteError: {shown}"}
+
+
+def test_a_torn_last_line_is_not_read(tmp_path: Path) -> None:
+    letters = DeadLetters("orders", tmp_path)
+    letters.add([letter(Record("first"))])
+    with letters.path.open("ab") as torn:
+        torn.write(b'{"flow": "ord')
+
+    assert [found["payload"] for found in letters] == [{"text": "first"}]
+
+    letters.add([letter(Record("second"))])
+    letters.close()
+    assert [found["payload"] for found in letters] == [{"text": "first"}, {"text": "second"}]
 
 
 def test_a_store_that_cannot_be_written_stops_the_flow(tmp_path: Path) -> None:

@@ -50,6 +50,12 @@ def test_no_region_at_all_is_said() -> None:
         AwsAccount().client("sqs", url="https://example.com/1/orders", connections=1)
 
 
+@pytest.mark.parametrize("endpoint", ["http://", "http://two words", "https://[::1"])
+def test_an_endpoint_that_is_none_is_said(endpoint: str) -> None:
+    with pytest.raises(FatalError, match="the AWS account cannot be used: Invalid"):
+        AwsAccount(region="eu-west-1", endpoint_url=endpoint).client("sqs", url=QUEUE, connections=1)
+
+
 def test_an_unknown_profile_is_said() -> None:
     with pytest.raises(FatalError, match="nobody"):
         AwsAccount(profile="nobody").client("sqs", url=QUEUE, connections=1)

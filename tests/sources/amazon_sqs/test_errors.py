@@ -15,14 +15,17 @@ from botocore.exceptions import (
 )
 
 from flowspec.errors import FatalError, TransientError
-from sources.amazon_sqs.errors import classify
+from sources.amazon_sqs.errors import classify, is_passing
 
 URL = "https://sqs.eu-west-1.amazonaws.com/1/orders"
 
 
-def answer(code: str, status: int = 400, message: str = "said the server") -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "ReceiveMessage")
+def answer(code: str, status: int = 400, operation: str = "ReceiveMessage") -> ClientError:
+    response: Any = {
+        "Error": {"Code": code, "Message": "said the server"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, operation)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,7 @@ def test_what_can_pass_is_tried_again(error: Exception) -> None:
         (answer("QueueDoesNotExist"), "the queue does not exist; check queue_url"),
         (answer("AccessDenied", 403), "sqs:ReceiveMessage"),
         (answer("AccessDeniedException"), "sqs:ReceiveMessage"),
+        (answer("AccessDenied", 403, "AssumeRole"), "check role_arn"),
         (answer("InvalidClientTokenId", 403), "check access_key_id"),
         (answer("SignatureDoesNotMatch", 403), "check secret_access_key"),
         (answer("ExpiredToken", 403), "renew it"),
@@ -70,3 +74,17 @@ def test_what_cannot_pass_stops_the_flow_with_advice(error: Exception, advice: s
     assert isinstance(classified, FatalError)
     assert URL in str(classified)
     assert advice in str(classified)
+
+
+@pytest.mark.parametrize(
+    ("code", "passing"),
+    [
+        ("RequestThrottled", True),
+        ("KMS.ThrottlingException", True),
+        ("OverLimit", True),
+        ("InvalidMessageContents", False),
+        ("ReceiptHandleIsInvalid", False),
+    ],
+)
+def test_one_message_of_a_batch_may_be_throttled(code: str, passing: bool) -> None:
+    assert is_passing(code) is passing
