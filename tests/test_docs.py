@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowspec import load, loads
+from pipelines.reference import page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,6 +59,10 @@ def test_specs_are_valid(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_reference_is_what_the_models_say() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == page(), "python -m pipelines.reference > docs/reference.md"
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.json")), ids=lambda path: path.name)

@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_GATHER = 0.2
-"""Seconds that a delete waits for nine others; its message stays ours meanwhile."""
+_PAUSE = 0.2
+"""Seconds between two looks of the deleter."""
 _CALLS = 4
 """Extensions that run at the same time: ten thousand messages must be extended well within half their timeout."""
 EXTRA_CONNECTIONS = _CALLS + 1
@@ -43,8 +43,11 @@ class Keeper:
     does not come again because a call failed.
     """
 
-    def __init__(self, queue: Queue, health: Health, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, queue: Queue, health: Health, failed: Callable[[Exception], None], *, fifo: bool) -> None:
+        """Keep messages of `queue`; `failed` is called with an error after which nothing more can be kept."""
         self._queue = queue
+        # A delete waits a little for nine others. In a FIFO queue the next message of its group would wait with it.
+        self._gather = 0.0 if fifo else _PAUSE
         self._leases = Leases()
         self._deletes: Buffer[Lease] = Buffer()
         self._visibility: int | None = None
@@ -77,7 +80,7 @@ class Keeper:
     def delete_some(self) -> None:
         """Delete up to ten messages on the caller's thread, if that many wait or the first has waited long enough."""
         if not self.deletes_fail:
-            self._delete(self._deletes.take(TEN, wait=0, gather=_GATHER))
+            self._delete(self._deletes.take(TEN, wait=0, gather=self._gather))
 
     def give_back(self, leases: Sequence[Lease], until: float) -> None:
         """Make messages visible to others now; tried again up to the time `until`."""
@@ -97,10 +100,10 @@ class Keeper:
             _log.warning("%d messages could not be deleted or given back in time, they will come again", left)
 
     def _delete_rest(self) -> None:
-        # It looks at them now and then, as a wait for them would wake it for each. It asks for far more than ten, so
-        # that receivers who pass by take the full tens.
-        self._closing.wait(_GATHER)
-        rest = self._deletes.take(_MOST_DELETES, wait=0, gather=_GATHER)
+        # It asks for far more than ten, so that receivers who pass by take the full tens. Where a delete may wait it
+        # looks now and then, as a wait for them would wake it for each.
+        self._closing.wait(self._gather)
+        rest = self._deletes.take(_MOST_DELETES, wait=_PAUSE - self._gather, gather=self._gather)
         try:
             while rest:
                 ten, rest = rest[:TEN], rest[TEN:]
@@ -111,9 +114,12 @@ class Keeper:
     def _delete(self, leases: Sequence[Lease]) -> None:
         if not leases:
             return
-        again = leases
+        again: Sequence[Lease] = leases
         try:
-            again = self._queue.delete(leases).again
+            outcome = self._queue.delete(leases)
+            again = outcome.again
+            if outcome.refused:
+                _log.warning("%d messages were lost before they were deleted, they come again", len(outcome.refused))
         finally:
             self.deletes_fail = bool(again)
             self._leases.drop(set(leases) - set(again))

@@ -55,7 +55,7 @@ class QueueReader:
         self._connecting = threading.Lock()
         self._stopping = threading.Event()
         self._closed = False
-        self._keeper = Keeper(self._queue, context.health, self._unread.fail)
+        self._keeper = Keeper(self._queue, context.health, self._unread.fail, fifo=trigger.fifo)
         self._receivers = Background("sqs", context.health, self._unread.fail)
         for number in range(trigger.receivers):
             self._receivers.start(self._receive, self._stopping, f"receiver-{number}")
@@ -143,3 +143,5 @@ class QueueReader:
         with self._connecting:
             if not self._visibility:
                 self._visibility = self._queue.use_visibility(self._trigger.visibility_timeout)
+                # The queue answered; the first long poll may take its time.
+                self._health.up()
