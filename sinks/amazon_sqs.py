@@ -16,7 +16,7 @@ from flowspec.expressions import Template
 from flowspec.fields import WholeSeconds
 from flowspec.formats import Format, encode_all, encoder
 from flowspec.records import Failure, Record
-from sources.amazon_sqs.account import AwsAccount
+from sources.amazon_sqs.account import AwsAccount, AwsAccountField, QueueUrl
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
@@ -50,22 +50,8 @@ class SendMessage(Action):
     action: Annotated[Literal["send-message"], Field(description="Send to a queue.", examples=["send-message"])] = (
         "send-message"
     )
-    account: Annotated[
-        AwsAccount | str | None,
-        Field(
-            description="Name of an account, or the account itself. What it leaves out comes from the AWS chain: "
-            "environment, profile, container or instance role.",
-            examples=["aws"],
-        ),
-    ] = None
-    queue_url: Annotated[
-        str,
-        Field(
-            pattern=r"^https?://[^/]+/.+",
-            description="URL of the queue.",
-            examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/billing"],
-        ),
-    ]
+    account: AwsAccountField = None
+    queue_url: QueueUrl
     format: Annotated[
         Format,
         Field(description="How a record becomes the text of a message; bytes must be UTF-8.", examples=["json"]),
@@ -149,8 +135,7 @@ class _Sender:
     def __init__(self, action: SendMessage) -> None:
         from sources.amazon_sqs.errors import classify, is_passing
 
-        account = action.account if isinstance(action.account, AwsAccount) else AwsAccount()
-        self._client = account.client("sqs", url=action.queue_url, connections=action.senders)
+        self._client = AwsAccount.of(action.account).client("sqs", url=action.queue_url, connections=action.senders)
         self._classify = classify
         self._is_passing = is_passing
         self._action = action

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -13,7 +13,7 @@ from flowspec.errors import FatalError, MissingDependencyError
 if TYPE_CHECKING:
     import boto3
 
-__all__ = ["AwsAccount"]
+__all__ = ["AwsAccount", "AwsAccountField", "QueueUrl"]
 
 _ROLE_SESSION = "trigger-flows"
 _CONNECT_TIMEOUT = 5
@@ -66,6 +66,20 @@ class AwsAccount(Account):
             msg = "access_key_id and secret_access_key go together: give both or none"
             raise ValueError(msg)
         return self
+
+    @classmethod
+    def of(cls, account: AwsAccount | str | None) -> AwsAccount:
+        """The account that a field has; without one, all of it comes from boto3's chain.
+
+        Raises:
+            FatalError: the field has only the name of one.
+        """
+        if isinstance(account, str):
+            msg = (
+                f"account {account!r} is only a name; load the spec with its accounts file, or give the account itself"
+            )
+            raise FatalError(msg)
+        return account or cls()
 
     def client(self, service: str, *, url: str, connections: int) -> Any:
         """A client of `service` that any number of threads may share; nothing is connected yet.
@@ -137,6 +151,27 @@ class AwsAccount(Account):
         # Botocore has no public way to give a session credentials that renew themselves.
         assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001
         return boto3.session.Session(botocore_session=assumed, region_name=session.region_name)
+
+
+AwsAccountField: TypeAlias = Annotated[
+    AwsAccount | str | None,
+    Field(
+        description="Name of an account, or the account itself. What it leaves out comes from the AWS chain: "
+        "environment, profile, container or instance role.",
+        examples=["aws"],
+    ),
+]
+"""The `account` of a trigger or sink."""
+
+QueueUrl: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^/]+/.+",
+        description="URL of the queue.",
+        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/orders"],
+    ),
+]
+"""The `queue_url` of a trigger or sink."""
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

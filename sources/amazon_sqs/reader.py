@@ -39,8 +39,9 @@ class QueueReader:
     def __init__(self, trigger: ListenQueue, context: WorkerContext) -> None:
         self._trigger = trigger
         self._health = context.health
-        account = trigger.account if isinstance(trigger.account, AwsAccount) else AwsAccount()
-        client = account.client("sqs", url=trigger.queue_url, connections=trigger.receivers + EXTRA_CONNECTIONS)
+        client = AwsAccount.of(trigger.account).client(
+            "sqs", url=trigger.queue_url, connections=trigger.receivers + EXTRA_CONNECTIONS
+        )
         self._queue = Queue(client, trigger.queue_url, trigger.wait_time, trigger.attributes)
         prefetch = trigger.prefetch or max(trigger.batch_size, TEN * trigger.receivers)
         self._ask = min(TEN, prefetch)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flowspec.connectors import StreamTrigger
 from flowspec.fields import WholeSeconds
-from sources.amazon_sqs.account import AwsAccount
+from sources.amazon_sqs.account import AwsAccountField, QueueUrl
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
@@ -36,22 +36,8 @@ class ListenQueue(StreamTrigger):
         Literal["listen-queue"],
         Field(description="Each message of a queue.", examples=["listen-queue"]),
     ] = "listen-queue"
-    account: Annotated[
-        AwsAccount | str | None,
-        Field(
-            description="Name of an account, or the account itself. What it leaves out comes from the AWS chain: "
-            "environment, profile, container or instance role.",
-            examples=["aws"],
-        ),
-    ] = None
-    queue_url: Annotated[
-        str,
-        Field(
-            pattern=r"^https?://[^/]+/.+",
-            description="URL of the queue.",
-            examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/orders"],
-        ),
-    ]
+    account: AwsAccountField = None
+    queue_url: QueueUrl
     receivers: Annotated[
         int,
         Field(

@@ -61,6 +61,12 @@ def test_an_unknown_profile_is_said() -> None:
         AwsAccount(profile="nobody").client("sqs", url=QUEUE, connections=1)
 
 
+def test_a_name_that_was_not_looked_up_is_no_account() -> None:
+    with pytest.raises(FatalError, match="account 'aws' is only a name"):
+        AwsAccount.of("aws")
+    assert AwsAccount.of(None) == AwsAccount()
+
+
 @pytest.fixture
 def aws() -> Iterator[str]:
     """A server with IAM and STS, which the SQS servers do not have."""
