@@ -113,7 +113,8 @@ class _Reporter(threading.Thread):
 
     def give_up(self, reason: str) -> None:
         """Report the end, and end."""
-        self.finish(reason)
+        # Without a record of its own it only waited for another worker.
+        self.finish(reason, "own" if self._run.tally.in_flight else "other")
         os._exit(1)
 
     def _send(self, report: Report) -> None:
