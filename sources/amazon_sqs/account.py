@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -19,6 +21,8 @@ _ROLE_SESSION = "trigger-flows"
 _CONNECT_TIMEOUT = 5
 _READ_TIMEOUT = 30
 """Seconds; longer than the longest long poll, which is twenty."""
+_AWS = re.compile(r"^https?://(?:sqs(?:-fips)?\.[a-z0-9-]+|(?:[a-z0-9-]+\.)?queue)\.amazonaws\.com(?:\.cn)?/")
+_ENDPOINT_SETTINGS = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"})
 _REGION_IN_URL = re.compile(r"^https?://(?:[\w-]+\.)?sqs\.([a-z0-9-]+)\.|^https?://([a-z0-9-]+)\.queue\.amazonaws\.")
 
 
@@ -36,7 +40,8 @@ class AwsAccount(Account):
         str | None,
         Field(
             pattern=r"^https?://",
-            description="Address of another server than AWS's own. All calls go there, whatever a queue URL says.",
+            description="Address of another server than AWS's own; by default the one that the queue's URL names. All "
+            "calls go there, whatever a queue URL says.",
             examples=["http://127.0.0.1:9324"],
         ),
     ] = None
@@ -105,16 +110,15 @@ class AwsAccount(Account):
             # Each caller tries again for as long as it takes; here only a stale connection is made up for.
             retries={"mode": "standard", "total_max_attempts": 2},
             tcp_keepalive=True,
-            # Saves a tenth of a call's CPU. What we pass is built by us.
+            # Saves a twentieth of a call's CPU. What we pass is built by us.
             parameter_validation=False,
             user_agent_extra="trigger-flows",
         )
         try:
             session: Any = self._session()
-            region = (
-                self.region or _region_in(url) or session.region_name or ("us-east-1" if self.endpoint_url else None)
-            )
-            return session.client(service, endpoint_url=self.endpoint_url, region_name=region, config=config)
+            endpoint = self.endpoint_url or _endpoint_in(url)
+            region = self.region or _region_in(url) or session.region_name or (None if _AWS.match(url) else "us-east-1")
+            return session.client(service, endpoint_url=endpoint, region_name=region, config=config)
         except (BotoCoreError, ValueError) as error:
             # A ValueError is about endpoint_url.
             msg = f"the AWS account cannot be used: {error}"
@@ -176,6 +180,14 @@ QueueUrl: TypeAlias = Annotated[
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _endpoint_in(url: str) -> str | None:
+    """The server that a queue's URL names, if it is not AWS itself; boto3's own settings come first."""
+    if _AWS.match(url) or not _ENDPOINT_SETTINGS.isdisjoint(os.environ):
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _region_in(url: str) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowspec.errors import FatalError, TransientError
-from sources.amazon_sqs.errors import classify
+from sources.amazon_sqs.errors import classify, is_passing
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -117,7 +117,9 @@ class Queue:
 def _outcome(leases: Sequence[Lease], failed: Sequence[BatchResultErrorEntryTypeDef]) -> Outcome:
     if not failed:
         return Outcome()
-    return Outcome(
-        again=[leases[int(entry["Id"])] for entry in failed if not entry["SenderFault"]],
-        refused=[leases[int(entry["Id"])] for entry in failed if entry["SenderFault"]],
-    )
+    again: list[Lease] = []
+    refused: list[Lease] = []
+    for entry in failed:
+        passing = not entry["SenderFault"] or is_passing(entry["Code"])
+        (again if passing else refused).append(leases[int(entry["Id"])])
+    return Outcome(again, refused)

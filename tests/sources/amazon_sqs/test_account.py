@@ -45,9 +45,35 @@ def test_the_region_is_found(account: AwsAccount, url: str, region: str) -> None
     client.close()
 
 
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        (QUEUE, "https://sqs.eu-west-1.amazonaws.com"),
+        ("http://127.0.0.1:9324/000000000000/orders", "http://127.0.0.1:9324"),
+        (
+            "https://vpce-1.sqs.ap-south-1.vpce.amazonaws.com/1/orders",
+            "https://vpce-1.sqs.ap-south-1.vpce.amazonaws.com",
+        ),
+    ],
+)
+def test_calls_go_where_the_queue_is(url: str, server: str) -> None:
+    client = AwsAccount().client("sqs", url=url, connections=1)
+
+    assert client.meta.endpoint_url == server
+    client.close()
+
+
+def test_boto3s_own_setting_of_a_server_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1")
+    client = AwsAccount().client("sqs", url="http://sqs.local:9324/1/orders", connections=1)
+
+    assert client.meta.endpoint_url == "http://127.0.0.1:1"
+    client.close()
+
+
 def test_no_region_at_all_is_said() -> None:
     with pytest.raises(FatalError, match="the AWS account cannot be used: You must specify a region"):
-        AwsAccount().client("sqs", url="https://example.com/1/orders", connections=1)
+        AwsAccount().client("sqs", url="https://queue.amazonaws.com/1/orders", connections=1)
 
 
 @pytest.mark.parametrize("endpoint", ["http://", "http://two words", "https://[::1"])
