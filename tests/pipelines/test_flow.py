@@ -67,8 +67,8 @@ def test_sigterm_drains_and_a_restart_gives_no_duplicate(any_sqs: SqsServer, tmp
 
 
 def test_a_step_slower_than_the_visibility_timeout_gives_no_duplicate(any_sqs: SqsServer, tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("import time\n\ndef step(body):\n    time.sleep(0.5)\n    return body\n")
-    url = any_sqs.create_queue(VisibilityTimeout="4")
+    (tmp_path / "slow.py").write_text("import time\n\ndef step(body):\n    time.sleep(0.7)\n    return body\n")
+    url = any_sqs.create_queue(VisibilityTimeout="6")
     output = Output(tmp_path / "out.jsonl")
     send(any_sqs, url, range(20))
     flow = RunningFlow(tmp_path, spec(any_sqs.account, url, output.path, steps=[{"python": "slow:step"}]))
@@ -83,7 +83,7 @@ def test_a_step_slower_than_the_visibility_timeout_gives_no_duplicate(any_sqs: S
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sink_that_is_down_holds_the_flow(sqs: SqsServer, tmp_path: Path, workers: int) -> None:
     down, output = tmp_path / "down", Output(tmp_path / "out.jsonl")
-    url = sqs.create_queue(VisibilityTimeout="4")
+    url = sqs.create_queue(VisibilityTimeout="6")
     sink = {"connector": "testbed", "action": "flaky", "path": str(output.path), "down_file": str(down)}
     flow = RunningFlow(
         tmp_path,
@@ -94,7 +94,7 @@ def test_a_sink_that_is_down_holds_the_flow(sqs: SqsServer, tmp_path: Path, work
     down.touch()
     with flow.running():
         eventually(lambda: sum(sqs.depth(url)) == 100 and sqs.depth(url)[1] >= 20, "the prefetch is full")
-        until = time.monotonic() + 8
+        until = time.monotonic() + 10
         while time.monotonic() < until:
             visible, in_flight = sqs.depth(url)
             assert visible + in_flight == 100, "nothing is deleted"
@@ -112,7 +112,7 @@ def test_a_sink_that_is_down_holds_the_flow(sqs: SqsServer, tmp_path: Path, work
 
 def test_a_stop_while_the_sink_is_down_loses_nothing(sqs: SqsServer, tmp_path: Path) -> None:
     down, output = tmp_path / "down", Output(tmp_path / "out.jsonl")
-    url = sqs.create_queue(VisibilityTimeout="4")
+    url = sqs.create_queue(VisibilityTimeout="6")
     sink = {"connector": "testbed", "action": "flaky", "path": str(output.path), "down_file": str(down)}
     flow = RunningFlow(tmp_path, spec(sqs.account, url, output.path, sink=sink), "--drain-timeout", "1")
     send(sqs, url, range(10))
@@ -126,7 +126,7 @@ def test_a_stop_while_the_sink_is_down_loses_nothing(sqs: SqsServer, tmp_path: P
 
 
 def test_refused_deletes_are_made_up_for(sqs: SqsServer, tmp_path: Path) -> None:
-    url = sqs.create_queue(VisibilityTimeout="4")
+    url = sqs.create_queue(VisibilityTimeout="6")
     output = Output(tmp_path / "out.jsonl")
     send(sqs, url, range(50))
     with FaultyProxy(sqs.endpoint) as proxy:
@@ -161,7 +161,7 @@ def test_fifo_groups_keep_their_order_through_random_failures(any_sqs: SqsServer
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     moments = sorted(random.Random(seed).sample(range(20, 280), 3))
-    url = any_sqs.create_queue(fifo=True, VisibilityTimeout="4")
+    url = any_sqs.create_queue(fifo=True, VisibilityTimeout="6")
     output = Output(tmp_path / "out.jsonl")
     for number in range(300):
         any_sqs.client.send_message(

@@ -135,19 +135,20 @@ def test_a_batch_gathers_for_a_while(any_sqs: SqsServer, open_reader: Open) -> N
 
 
 def test_a_message_in_the_flow_is_kept_for_longer_than_its_timeout(any_sqs: SqsServer, open_reader: Open) -> None:
-    url = any_sqs.create_queue(VisibilityTimeout="4")
+    url = any_sqs.create_queue(VisibilityTimeout="6")
     send(any_sqs, url, *range(25))
     reader = open_reader(any_sqs.account, url)
     read(reader, 10)
+    eventually(lambda: any_sqs.depth(url) == (0, 25), "all are received")
 
-    until = time.monotonic() + 10
+    until = time.monotonic() + 15
     while time.monotonic() < until:
         assert any_sqs.depth(url) == (0, 25), "a lease was lost"
         time.sleep(0.2)
 
 
 def test_refused_deletes_are_tried_again_and_nothing_comes_twice(sqs: SqsServer, open_reader: Open) -> None:
-    url = sqs.create_queue(VisibilityTimeout="4")
+    url = sqs.create_queue(VisibilityTimeout="6")
     send(sqs, url, *range(25))
     with FaultyProxy(sqs.endpoint) as proxy:
         proxy.refuse("DeleteMessageBatch")
@@ -155,7 +156,7 @@ def test_refused_deletes_are_tried_again_and_nothing_comes_twice(sqs: SqsServer,
         read(reader, 25)
         reader.commit(reader.position())
 
-        until = time.monotonic() + 8
+        until = time.monotonic() + 10
         while time.monotonic() < until:
             assert reader.read(10, 0.05) == []
         assert proxy.calls("DeleteMessageBatch") >= 3
