@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowspec import load, loads
+from flowspec import loads
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,10 +66,3 @@ def test_the_reference_is_what_the_models_say() -> None:
     page = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     assert (ROOT / "docs" / "reference.md").read_text() == page, "python -m pipelines.reference > docs/reference.md"
-
-
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.json")), ids=lambda path: path.name)
-def test_examples_are_valid(example: Path) -> None:
-    settings = dict.fromkeys(re.findall(r"\$\{(\w+)", example.read_text()), "http://127.0.0.1:9324/1/orders")
-
-    assert load(example, environ=settings).name
