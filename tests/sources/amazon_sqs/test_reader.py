@@ -46,10 +46,14 @@ def send(sqs: SqsServer, url: str, *bodies: Any, group: str | None = None) -> No
 
 
 def read(reader: QueueReader, count: int) -> list[Record]:
-    """Read until `count` records have come, and fail when more come with them."""
+    """Read until `count` records have come, however many come at a time."""
     records: list[Record] = []
-    eventually(lambda: len(records.__iadd__(reader.read(count, 0.05))) >= count, f"{count} records are read")
-    assert len(records) == count
+
+    def read_more() -> bool:
+        records.extend(reader.read(count - len(records), 0.05))
+        return len(records) == count
+
+    eventually(read_more, f"{count} records are read")
     return records
 
 
