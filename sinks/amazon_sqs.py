@@ -26,8 +26,8 @@ __all__ = ["SendMessage"]
 _MOST_MESSAGES = 10
 """Of one call. Source: "Amazon SQS message quotas" in the developer guide."""
 _MOST_BYTES = 262_144
-"""Of one call with several messages, which every server takes. Whether a single message is too large, the server says:
-AWS itself takes 1 MiB since August 2025."""
+"""Of one call with several messages, which every server takes. Whether a single message is too large, the server
+says."""
 _UNSENDABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that a message cannot have. Source: "SendMessage" in the Amazon SQS API reference."""
 _ID = re.compile("[!-~]{1,128}")

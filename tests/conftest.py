@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.leftovers import Leftovers, Servers
 from tests.servers.sqs import SqsServer, elasticmq, ministack
+
+# How long an example takes never decides a test.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # No test depends on, or harms, what this machine knows about AWS.
 for name in [name for name in os.environ if name.startswith("AWS_")]:

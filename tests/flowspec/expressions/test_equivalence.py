@@ -80,7 +80,7 @@ def _compiled(source: str) -> Expression | ExpressionError:
         return error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_sources, _bodies)
 def test_same_as_python(source: str, body: dict[str, Any]) -> None:
     expected, works = _python(source, body)
@@ -101,13 +101,13 @@ def test_same_as_python(source: str, body: dict[str, Any]) -> None:
         assert "%" in source  # formatting of text works in Python and not here
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_an_expression_or_an_expression_error(source: str) -> None:
     assert str(_compiled(source))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("ab.()[]{}'\"+-*=! for in,:1", max_size=40))
 def test_nearly_expressions_are_expressions_or_expression_errors(source: str) -> None:
     assert str(_compiled(source))
