@@ -13,7 +13,7 @@ from flowspec.connectors import StreamTrigger
 from flowspec.delivery.sink import Barrier, SinkWriter
 from flowspec.delivery.source import TriggerSource
 from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id_stage, step_stage
-from flowspec.formats import decoder
+from flowspec.formats import format_name
 
 if TYPE_CHECKING:
     from flowspec.delivery.run import FlowRun
@@ -39,22 +39,23 @@ def compile_flow(spec: FlowSpec, run: FlowRun) -> Dataflow:
 
     Raises:
         MissingDependencyError: a connector needs a package that is not installed.
+        FatalError: the format of the trigger needs what its account does not have.
     """
     # Bytewax allows no dots in names.
     flow = Dataflow(re.sub(r"[^A-Za-z0-9_-]", "-", spec.name))
     received = op.input("trigger", flow, TriggerSource(spec.trigger, run))
-    records = op.flat_map_batch("steps", received, FusedSteps(_stages(spec), run))
+    records = op.flat_map_batch("steps", received, FusedSteps(_stages(spec, run), run))
     for name, action in spec.named_sinks():
         written = op.flat_map_batch(f"write-{name}", records, SinkWriter(name, action, run))
         op.output(f"barrier-{name}", written, Barrier())
     return flow
 
 
-def _stages(spec: FlowSpec) -> list[Stage]:
+def _stages(spec: FlowSpec, run: FlowRun) -> list[Stage]:
     trigger = spec.trigger
     stages = []
     if isinstance(trigger, StreamTrigger):
-        stages.append(decode_stage(decoder(trigger.format), trigger.format))
+        stages.append(decode_stage(trigger.decoder(), format_name(trigger.format), run))
     if trigger.external_id is not None:
         stages.append(external_id_stage(trigger.external_id))
     return stages + [step_stage(name, step) for name, step in spec.named_steps()]

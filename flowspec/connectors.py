@@ -9,14 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
 from flowspec.expressions import Expression
 from flowspec.fields import Duration
-from flowspec.formats import Format
+from flowspec.formats import Decoder, Format, decoder
+from flowspec.model import SpecModel
 
 if TYPE_CHECKING:
     import threading
@@ -28,18 +29,13 @@ __all__ = [
     "Account",
     "Action",
     "Reader",
+    "Rejecter",
     "SpecModel",
     "StreamTrigger",
     "Trigger",
     "WorkerContext",
     "Writer",
 ]
-
-
-class SpecModel(BaseModel):
-    """Base of every model of the spec: unknown keys are mistakes, and a loaded spec never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Account(SpecModel):
@@ -73,6 +69,8 @@ class WorkerContext:
     """Set when the flow was asked to stop; whoever waits, waits on it."""
     health: Health
     """Where the reader or writer says whether it reaches its system."""
+    readers: Sequence[Reader] = ()
+    """What the trigger has opened on the worker when the first record comes; for a writer that commits with it."""
 
 
 class Reader(Protocol):
@@ -107,6 +105,18 @@ class Reader(Protocol):
         """Tell the system of every commit, for `timeout` seconds at most, and free everything.
 
         May be called again. Never raises.
+        """
+        ...
+
+
+@runtime_checkable
+class Rejecter(Protocol):
+    """A reader whose system keeps what failed, in place of the dead-letter store."""
+
+    def reject(self, records: Sequence[Record]) -> None:
+        """Take note of records that failed: their commit tells the system that they are rejected.
+
+        Records of another reader are none of its business, and one that was taken apart may come several times.
         """
         ...
 
@@ -172,7 +182,22 @@ class StreamTrigger(Trigger):
             examples=["100ms"],
         ),
     ] = 0.0
-    format: Annotated[Format, Field(description="How the payload of a record is decoded.", examples=["json"])] = "json"
+    format: Annotated[
+        Format,
+        Field(
+            description="How the payload of a record is decoded: a name, or an object with one key, the name, that "
+            "holds options.",
+            examples=["json", {"csv": {"columns": ["id", "name"], "delimiter": ";"}}],
+        ),
+    ] = "json"
+
+    def decoder(self) -> Decoder:
+        """The function that makes a body of a payload; a trigger with formats of its own answers for them.
+
+        Raises:
+            FatalError: the format needs what the account does not have.
+        """
+        return decoder(self.format)
 
 
 class Action(SpecModel, ABC):
@@ -189,6 +214,10 @@ class Action(SpecModel, ABC):
             examples=["billing"],
         ),
     ] = None
+
+    def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:
+        """A field of the sink that does not go with a trigger, or with that many sinks, and what to do about it."""
+        return None
 
     @abstractmethod
     def open(self, context: WorkerContext) -> Writer:

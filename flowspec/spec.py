@@ -48,8 +48,8 @@ def _connector_model(
     try:
         return find(connector, name)
     except RegistryError as error:
-        said = error.key if error.key in written else None
-        raise _refused(written.get(said or ""), _error(str(error), "unknown_name"), said) from None
+        said = [error.key] if error.key in written else []
+        raise _refused(written.get(error.key), _error(str(error), "unknown_name"), *said) from None
 
 
 def _step_model(written: dict[str, Any]) -> type[SpecModel]:
@@ -71,9 +71,8 @@ def _error(message: str, kind: LiteralString) -> PydanticCustomError:
     return PydanticCustomError(kind, "{message}", {"message": message})
 
 
-def _refused(given: Any, error: str | PydanticCustomError, key: str | None = None) -> ValidationError:
-    """The error of an object, or of what is given at a key of it, as pydantic itself would raise it."""
-    place = () if key is None else (key,)
+def _refused(given: Any, error: str | PydanticCustomError, *place: str | int) -> ValidationError:
+    """The error of an object, or of what is given at a place in it, as pydantic itself would raise it."""
     return ValidationError.from_exception_data("spec", [InitErrorDetails(type=error, loc=place, input=given)])
 
 
@@ -149,6 +148,14 @@ class FlowSpec(SpecModel):
         if places := repeated_ids(ids):
             message = f"the id {ids[places[0]]!r} is used twice; steps and sinks need ids of their own"
             raise _error(message, "repeated_id")
+        return self
+
+    @model_validator(mode="after")
+    def _sinks_fit(self) -> Self:
+        for place, sink in enumerate(self.sinks):
+            if (misfit := sink.misfit(self.trigger, len(self.sinks))) is not None:
+                field, message = misfit
+                raise _refused(getattr(sink, field), _error(message, "misfit"), "sinks", place, field)
         return self
 
     def named_steps(self) -> list[tuple[str, Step]]:

@@ -54,7 +54,11 @@ class SendMessage(Action):
     queue_url: QueueUrl
     format: Annotated[
         Format,
-        Field(description="How a record becomes the text of a message; bytes must be UTF-8.", examples=["json"]),
+        Field(
+            description="How a record becomes the text of a message, which must be UTF-8: a name, or an object with "
+            "one key, the name, that holds options.",
+            examples=["json", {"csv": {"columns": ["id", "name"]}}],
+        ),
     ] = "json"
     group_id: Annotated[
         Template | None,

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from flowspec.connectors import Action, WorkerContext
-from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.errors import FatalError, TransientError
 from flowspec.fields import ByteSize
-from flowspec.formats import Format, encode_all, encoder
+from flowspec.formats import Format, encode_all, line_encoder
 from flowspec.jsonlines import Appender
 from flowspec.records import Failure, Record
 
@@ -42,9 +42,9 @@ class Append(Action):
     format: Annotated[
         Format,
         Field(
-            description="How a record becomes a line. With text and bytes, a record that has a line end of its own "
-            "is a dead letter.",
-            examples=["json"],
+            description="How a record becomes a line: a name, or an object with one key, the name, that holds options. "
+            "With other formats than json, a record that has a line end of its own is a dead letter.",
+            examples=["json", {"csv": {"columns": ["id", "name"]}}],
         ),
     ] = "json"
     rotate_size: Annotated[
@@ -72,16 +72,11 @@ class Append(Action):
 class _LineWriter:
     def __init__(self, action: Append) -> None:
         self._path = action.path
-        self._encode = encoder(action.format)
-        self._may_have_line_ends = action.format != "json"
+        self._encode = line_encoder(action.format)
         self._file = Appender(action.path, rotate_size=action.rotate_size, sync=action.sync)
 
     def write(self, records: Sequence[Record]) -> Sequence[Failure]:
-        good, lines, failures = encode_all(records, self._encode)
-        if self._may_have_line_ends:
-            line_end = RecordError("the record has a line end, which a line cannot hold; use format json")
-            failures += [Failure(record, line_end) for record, line in zip(good, lines, strict=True) if b"\n" in line]
-            lines = [line for line in lines if b"\n" not in line]
+        _, lines, failures = encode_all(records, self._encode)
         if lines:
             self._append(lines)
         return failures

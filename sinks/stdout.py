@@ -1,4 +1,4 @@
-"""stdout / print: records as JSON lines on standard output."""
+"""stdout / print: records as lines on standard output."""
 
 from __future__ import annotations
 
@@ -14,32 +14,42 @@ from pydantic import Field
 
 from flowspec.connectors import Action, WorkerContext
 from flowspec.errors import FatalError
-from flowspec.formats import encode_all, encoder
+from flowspec.formats import Encoder, Format, encode_all, line_encoder
 from flowspec.records import Failure, Record
 
 __all__ = ["Print"]
 
 
 class Print(Action):
-    """Print: each record becomes a line of JSON on standard output, where nothing else is printed.
+    """Print: each record becomes a line on standard output, JSON unless another format is asked for.
+
+    Nothing else is printed there.
 
     At-least-once. A record counts as delivered when the operating system has its line.
     """
 
     connector: Annotated[Literal["stdout"], Field(description="Standard output.", examples=["stdout"])] = "stdout"
-    action: Annotated[Literal["print"], Field(description="Print JSON lines.", examples=["print"])] = "print"
+    action: Annotated[Literal["print"], Field(description="Print lines.", examples=["print"])] = "print"
     account: Annotated[None, Field(description="Standard output needs no account.", examples=[None])] = None
+    format: Annotated[
+        Format,
+        Field(
+            description="How a record becomes a line: a name, or an object with one key, the name, that holds options. "
+            "With other formats than json, a record that has a line end of its own is a dead letter.",
+            examples=["json", {"csv": {"columns": ["id", "name"]}}],
+        ),
+    ] = "json"
 
     def open(self, context: WorkerContext) -> _Printer:
         """Standard output is open already."""
-        return _Printer(sys.stdout.fileno())
+        return _Printer(sys.stdout.fileno(), line_encoder(self.format))
 
 
 class _Printer:
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, encode: Encoder) -> None:
         self._file = file
         self._lock = _lock_of(file)
-        self._encode = encoder("json")
+        self._encode = encode
 
     def write(self, records: Sequence[Record]) -> Sequence[Failure]:
         _, lines, failures = encode_all(records, self._encode)

@@ -5,12 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 __all__ = ["Buffer"]
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """Items that came together: what is kept of each item would cost more than the item itself."""
+
+    at: float
+    count: int
+    size: float
 
 
 class Buffer(Generic[T]):
@@ -24,8 +34,9 @@ class Buffer(Generic[T]):
         """Have room for `count` items, and for none while those that are here have `size` bytes or more."""
         self._count = count
         self._size = size
-        self._items: deque[tuple[T, int, float]] = deque()
-        self._bytes = 0
+        self._items: deque[T] = deque()
+        self._arrivals: deque[_Arrival] = deque()
+        self._bytes = 0.0
         self._reserved = 0
         self._error: Exception | None = None
         # Two of one lock, so that nobody is woken for nothing: each wake-up takes the GIL from a thread that works.
@@ -55,11 +66,18 @@ class Buffer(Generic[T]):
 
     def put(self, items: Iterable[tuple[T, int]]) -> None:
         """Add items, each with its size in bytes."""
-        now = time.monotonic()
+        pairs = list(items)
+        self.put_batch([item for item, _ in pairs], sum(size for _, size in pairs))
+
+    def put_batch(self, items: Collection[T], size: int) -> None:
+        """Add items that have `size` bytes together."""
+        if not items:
+            return
+        arrival = _Arrival(time.monotonic(), len(items), size)
         with self._arrived:
-            for item, size in items:
-                self._items.append((item, size, now))
-                self._bytes += size
+            self._items.extend(items)
+            self._arrivals.append(arrival)
+            self._bytes += size
             self._arrived.notify_all()
 
     def fail(self, error: Exception) -> None:
@@ -67,6 +85,11 @@ class Buffer(Generic[T]):
         with self._arrived:
             self._error = self._error or error
             self._arrived.notify_all()
+
+    def ready(self, most: int, wait: float, gather: float = 0.0) -> bool:
+        """Wait like `take`, and take nothing; answers whether items are ready."""
+        with self._arrived:
+            return self._wait_until_ready(most, wait, gather)
 
     def take(self, most: int, wait: float, gather: float = 0.0) -> list[T]:
         """Take the oldest items, at most `most`.
@@ -81,32 +104,53 @@ class Buffer(Generic[T]):
         Raises:
             Exception: what `fail` was given.
         """
-        until = time.monotonic() + wait
         with self._arrived:
-            while self._error is None and (delay := self._ready_in(most, gather)) > 0:
-                left = until - time.monotonic()
-                if left <= 0:
-                    return []
-                self._arrived.wait(min(left, delay))
-            if self._error is not None:
-                raise self._error
+            if not self._wait_until_ready(most, wait, gather):
+                return []
             taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
-            self._bytes -= sum(size for _, size, _ in taken)
+            self._leave(len(taken))
             self._room.notify_all()
-        return [item for item, _, _ in taken]
+        return taken
+
+    def _wait_until_ready(self, most: int, wait: float, gather: float) -> bool:
+        until = time.monotonic() + wait
+        while self._error is None and (delay := self._ready_in(most, gather)) > 0:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._arrived.wait(min(left, delay))
+        if self._error is not None:
+            raise self._error
+        return True
 
     def _ready_in(self, most: int, gather: float) -> float:
         if not self._items:
             return float("inf")
         if len(self._items) >= most:
             return 0.0
-        return self._items[0][2] + gather - time.monotonic() if gather else 0.0
+        return self._arrivals[0].at + gather - time.monotonic() if gather else 0.0
+
+    def _leave(self, count: int) -> None:
+        """Have the oldest `count` items counted no more; of those that came together each counts the same."""
+        while count:
+            oldest = self._arrivals[0]
+            if oldest.count <= count:
+                self._arrivals.popleft()
+                self._bytes -= oldest.size
+                count -= oldest.count
+            else:
+                share = oldest.size * count / oldest.count
+                oldest.size -= share
+                oldest.count -= count
+                self._bytes -= share
+                count = 0
 
     def clear(self) -> list[T]:
         """Take everything, ready or not."""
         with self._room:
-            taken = [item for item, _, _ in self._items]
+            taken = list(self._items)
             self._items.clear()
-            self._bytes = 0
+            self._arrivals.clear()
+            self._bytes = 0.0
             self._room.notify_all()
         return taken

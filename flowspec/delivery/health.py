@@ -31,6 +31,8 @@ class Health:
     """When the state began, in seconds since the epoch."""
     retries: int = 0
     """Attempts that failed, ever."""
+    lag: int | None = None
+    """Records that the system has for this worker and the flow has not taken yet; None where it does not say."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def up(self) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowspec.connectors import WorkerContext
-from flowspec.delivery.deadletters import DeadLetters
+from flowspec.connectors import Rejecter, WorkerContext
+from flowspec.delivery.deadletters import DeadLetter, DeadLetters
 from flowspec.delivery.health import Health
 from flowspec.delivery.tally import Tally
 from flowspec.errors import FatalError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from flowspec.records import Record
 
 __all__ = ["FlowFailure", "FlowRun"]
+
+_log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT = 10.0
 """Seconds that a reader has for its last commits, where no stop sets a shorter time."""
@@ -93,7 +96,28 @@ class FlowRun:
         """What the reader or writer called `name` is told."""
         health = Health(name)
         self.healths.append(health)
-        return WorkerContext(self.flow, self.worker, self.workers, self.stopping, health)
+        return WorkerContext(self.flow, self.worker, self.workers, self.stopping, health, self.readers)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Give up records that failed.
+
+        When it returns they are in the dead-letter store, or the trigger's system is going to reject them.
+
+        Raises:
+            FatalError: they cannot be stored, so nothing may be acknowledged.
+        """
+        if not letters:
+            return
+        self.tally.failed += len(letters)
+        rejecters = [reader for reader in self.readers if isinstance(reader, Rejecter)]
+        for reader in rejecters:
+            reader.reject([letter.record for letter in letters])
+        if rejecters:
+            # The system does not keep why.
+            first = letters[0]
+            _log.warning("%d records are rejected, the first by %s: %s", len(letters), first.step, first.error)
+        else:
+            self.dead_letters.add(letters)
 
     def wait_to_retry(self, seconds: float, error: Exception) -> None:
         """Wait before the next attempt at a write.

@@ -67,7 +67,7 @@ class SinkWriter:
                 if unexpected < _UNEXPECTED_TRIES:
                     self._wait(backoff, error)
                 elif len(records) == 1:
-                    self._bury([DeadLetter(records[0], self._name, error, attempts, first_try)])
+                    self._run.bury([DeadLetter(records[0], self._name, error, attempts, first_try)])
                     return
                 else:
                     for record in records:
@@ -81,7 +81,7 @@ class SinkWriter:
         self, failures: Sequence[Failure], attempts: int, first_try: float, backoff: Backoff
     ) -> Sequence[Record]:
         transient = [failure for failure in failures if isinstance(failure.error, TransientError)]
-        self._bury(
+        self._run.bury(
             [
                 DeadLetter(failure.record, self._name, failure.error, attempts, first_try)
                 for failure in failures
@@ -93,11 +93,6 @@ class SinkWriter:
         else:
             self._health.up()
         return [failure.record for failure in transient]
-
-    def _bury(self, letters: Sequence[DeadLetter]) -> None:
-        if letters:
-            self._run.tally.failed += len(letters)
-            self._run.dead_letters.add(letters)
 
     def _wait(self, backoff: Backoff, error: Exception) -> None:
         self._health.down(error)

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flowspec.delivery.backoff import Backoff
 from flowspec.delivery.deadletters import DeadLetter
 from flowspec.delivery.run import FlowFailure
-from flowspec.errors import FatalError, RecordError
+from flowspec.errors import FatalError, RecordError, TransientError
 
 if TYPE_CHECKING:
+    from flowspec.delivery.health import Health
     from flowspec.delivery.run import FlowRun
     from flowspec.expressions import Expression
     from flowspec.formats import Decoder
@@ -35,8 +37,12 @@ class Stage:
     batched: bool = True
 
 
-def decode_stage(decode: Decoder, name: str) -> Stage:
-    """The stage that makes a body of each payload."""
+def decode_stage(decode: Decoder, name: str, run: FlowRun) -> Stage:
+    """The stage that makes a body of each payload.
+
+    A decoder that cannot tell at present, because its schema registry is down, is asked again for as long as it takes:
+    the payload may be a good one.
+    """
 
     def transform(records: list[Record]) -> list[Record]:
         try:
@@ -47,7 +53,40 @@ def decode_stage(decode: Decoder, name: str) -> Stage:
             raise RecordError(msg) from error
         return records
 
-    return Stage("decode", transform)
+    return Stage("decode", _Patient(transform, run))
+
+
+class _Patient:
+    """A transform that is tried again while another system keeps it from its work; the trigger is down meanwhile."""
+
+    def __init__(self, transform: Transform, run: FlowRun) -> None:
+        self._transform = transform
+        self._run = run
+        self._health: Health | None = None
+
+    def __call__(self, records: list[Record]) -> list[Record]:
+        backoff = Backoff()
+        while True:
+            try:
+                kept = self._transform(records)
+            except TransientError as error:
+                self._wait(backoff, error)
+            except RecordError:
+                self._is_back()
+                raise
+            else:
+                self._is_back()
+                return kept
+
+    def _wait(self, backoff: Backoff, error: TransientError) -> None:
+        if self._health is None:
+            self._health = self._run.context("trigger").health
+        self._health.down(error)
+        self._run.wait_to_retry(backoff.next(), error)
+
+    def _is_back(self) -> None:
+        if self._health is not None:
+            self._health.up()
 
 
 def external_id_stage(expression: Expression) -> Stage:
@@ -70,7 +109,7 @@ class FusedSteps:
     """A mapper for `flat_map_batch`: records in, the records that go on out.
 
     A record that fails leaves the flow the way its step's `on_error` says, and its neighbours go on. When the call
-    returns, the dead letters among them are on disk.
+    returns, the dead letters among them are buried.
     """
 
     def __init__(self, stages: Sequence[Stage], run: FlowRun) -> None:
@@ -110,9 +149,10 @@ class FusedSteps:
             if not results:
                 self._run.tally.filtered += 1
             kept += results
-        self._run.tally.failed += len(failed)
-        if failed and stage.on_error == "dead_letter":
-            self._run.dead_letters.add(failed)
+        if stage.on_error == "skip":
+            self._run.tally.failed += len(failed)
+        else:
+            self._run.bury(failed)
         return kept
 
     def _stop_if_asked(self, stage: Stage, record: Record, error: Exception) -> None:

@@ -28,7 +28,7 @@ def test_a_line_end_in_a_text_is_a_failure_of_that_record(tmp_path: Path) -> Non
     failures = writer.write(batch)
     writer.close()
 
-    assert [failure.record.body for failure in failures] == [3, "two\nlines"]
+    assert [failure.record.body for failure in failures] == ["two\nlines", 3]
     assert all(isinstance(failure.error, RecordError) for failure in failures)
     assert path.read_text() == "one\nfour\n"
 

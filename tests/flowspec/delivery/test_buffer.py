@@ -69,6 +69,35 @@ def test_there_is_no_room_while_the_bytes_are_used_up() -> None:
     assert buffer.reserve(1, timeout=0)
 
 
+def test_a_batch_counts_by_what_is_left_of_it() -> None:
+    buffer: Buffer[str] = Buffer(10, 100)
+    buffer.put_batch(["a", "b", "c", "d"], 120)
+    assert not buffer.reserve(1, timeout=0)
+    assert buffer.take(1, wait=0) == ["a"]
+    assert buffer.reserve(1, timeout=0), "90 bytes are left"
+    buffer.put_batch(["e"], 10)
+    assert not buffer.reserve(1, timeout=0)
+    assert buffer.take(10, wait=0) == ["b", "c", "d", "e"]
+    assert buffer.reserve(9, timeout=0)
+
+
+def test_nothing_is_no_batch() -> None:
+    buffer: Buffer[str] = Buffer()
+    buffer.put_batch([], 0)
+    assert buffer.take(1, wait=0) == []
+
+
+def test_what_is_ready_stays_until_it_is_taken() -> None:
+    buffer = filled("a")
+    assert not buffer.ready(2, wait=0, gather=LONG)
+    assert buffer.ready(1, wait=0)
+    assert buffer.take(1, wait=0) == ["a"]
+    assert not buffer.ready(1, wait=0)
+    buffer.fail(FatalError("no such queue"))
+    with pytest.raises(FatalError, match="no such queue"):
+        buffer.ready(1, wait=0)
+
+
 def test_taking_makes_room_for_who_waits() -> None:
     buffer = filled("a", count=1)
     reserved: list[bool] = []

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from flowspec.delivery.run import FlowRun
 from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id_stage
-from flowspec.errors import FatalError, RecordError
+from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.expressions import Expression
 from flowspec.formats import decoder
 from flowspec.records import Record
@@ -145,12 +147,65 @@ def test_a_dead_letter_store_that_fails_stops_the_flow(run: FlowRun, monkeypatch
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"\xff\xfe", "not json", b"[" * 5000])
 def test_garbage_is_a_dead_letter_with_its_cause(run: FlowRun, garbage: bytes | str) -> None:
-    steps = FusedSteps([decode_stage(decoder("json"), "json")], run)
+    steps = FusedSteps([decode_stage(decoder("json"), "json", run)], run)
     assert bodies(steps([Record(b"1"), Record(garbage), Record("[2]")])) == [1, [2]]
     (letter,) = letters_of(run)
     assert letter.step == "decode"
     assert letter.record.raw == garbage
     assert str(letter.error).startswith("payload is not json: ")
+
+
+def failing_decoder(run: FlowRun, failures: int, *, stop: bool = False) -> Callable[[bytes | str], Any]:
+    """Decodes JSON, when its registry has been down a number of times."""
+    left = failures
+
+    def decode(raw: bytes | str) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            if stop:
+                run.stop()
+            msg = "the registry is down"
+            raise TransientError(msg)
+        return orjson.loads(raw)
+
+    return decode
+
+
+def test_a_registry_that_is_down_is_waited_for_and_makes_no_dead_letters(run: FlowRun) -> None:
+    steps = FusedSteps([decode_stage(failing_decoder(run, 2), "avro", run)], run)
+
+    assert bodies(steps([Record(b"1"), Record(b"2")])) == [1, 2]
+    assert letters_of(run) == []
+    (health,) = run.healths
+    assert (health.name, health.state, health.retries) == ("trigger", "up", 2)
+
+
+def test_while_the_registry_is_down_the_trigger_is(run: FlowRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(
+        run, "wait_to_retry", lambda *_: seen.extend((health.state, health.reason) for health in run.healths)
+    )
+    FusedSteps([decode_stage(failing_decoder(run, 1), "avro", run)], run)([Record(b"1")])
+    assert seen == [("down", "the registry is down")]
+
+
+def test_a_bad_payload_after_the_registry_is_back_is_a_dead_letter(run: FlowRun) -> None:
+    steps = FusedSteps([decode_stage(failing_decoder(run, 1), "avro", run)], run)
+
+    assert bodies(steps([Record(b"{"), Record(b"2")])) == [2]
+    (letter,) = letters_of(run)
+    assert letter.record.raw == b"{"
+    assert [health.state for health in run.healths] == ["up"]
+
+
+def test_a_stop_while_the_registry_is_down_leaves_the_records_to_their_system(tmp_path: Path) -> None:
+    run = run_of(tmp_path, drain_timeout=0.2)
+    steps = FusedSteps([decode_stage(failing_decoder(run, 1_000_000, stop=True), "avro", run)], run)
+
+    with pytest.raises(FatalError, match="will come again: the registry is down"):
+        steps([Record(b"1"), Record(b"2")])
+    assert letters_of(run) == []
 
 
 def test_external_ids_are_texts(run: FlowRun) -> None:

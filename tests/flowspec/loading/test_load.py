@@ -45,7 +45,7 @@ def test_ten_kinds_of_mistakes_are_all_named_at_once() -> None:
         "orders.json:5: trigger.batch_sise: unknown key 'batch_sise'; did you mean 'batch_size'?",
         "orders.json:6: trigger.batch_size: expected a whole number, found the text 'many'",
         (
-            "orders.json:7: trigger.format: expected 'json', 'text' or 'bytes', found the text 'jsom'; "
+            "orders.json:7: trigger.format: expected 'json', 'text', 'bytes' or 'csv', found the text 'jsom'; "
             "did you mean 'json'?"
         ),
         (
