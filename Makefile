@@ -5,20 +5,21 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 JOBS ?= 2
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench brokers brokers-installed clean
 
 help:
-	@echo "make demo    set up, and watch orders flow from an embedded queue to a file"
-	@echo "make test    set up, and run all tests, on real servers"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  have ruff format the code"
-	@echo "make bench   run the benchmarks"
-	@echo "make clean   remove what make made"
+	@echo "make demo     set up, and watch orders flow from an embedded queue to a file"
+	@echo "make test     set up, and run all tests, on real servers"
+	@echo "make lint     ruff and mypy"
+	@echo "make format   have ruff format the code"
+	@echo "make bench    run the benchmarks"
+	@echo "make brokers  start RabbitMQ, Kafka and an SQS server to play with"
+	@echo "make clean    remove what make made"
 
 demo: $(VENV)/ready
 	@$(RUN) -m pipelines demo
 
-test: $(VENV)/ready
+test: $(VENV)/ready brokers-installed
 	$(RUN) -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/ready
@@ -32,6 +33,24 @@ format: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(RUN) -m benchmarks all
+
+brokers: $(VENV)/ready brokers-installed
+	@$(RUN) -m tests.brokers
+
+# What tests start besides Python packages: RabbitMQ; Java and Maven, which gets Kafka; and kcat, a client of others.
+# What is still missing then is named by the tests that need it.
+brokers-installed:
+	@missing="$$(test -x /usr/lib/rabbitmq/bin/rabbitmq-server || echo rabbitmq-server; \
+		command -v java >/dev/null || echo default-jre-headless; \
+		command -v mvn >/dev/null || echo maven; \
+		command -v kcat >/dev/null || echo kcat)"; \
+	test -z "$$missing" && exit; \
+	install="apt-get install -y --no-install-recommends"; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Some tests need more than is installed here; on Debian, as root: $$install" $$missing; exit; fi; \
+	echo "Installing for the tests:" $$missing; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq; \
+	for package in $$missing; do $$install -qq $$package >/dev/null || echo "Not installed: $$package"; done
 
 clean:
 	rm -rf $(VENV) .cache .pipelines .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import settings
 
 from tests.leftovers import Leftovers, Servers
+from tests.servers.kafka import KafkaBroker, kafka
+from tests.servers.kafka_mock import KafkaMock, kafka_mock
+from tests.servers.rabbitmq import RabbitNode, rabbitmq
+from tests.servers.schema_registry import RegistryServer, schema_registry
 from tests.servers.sqs import SqsServer, elasticmq, ministack
 
 # How long an example takes never decides a test.
@@ -52,3 +56,45 @@ def any_sqs(request: pytest.FixtureRequest) -> SqsServer:
     """Each of them in turn."""
     server: SqsServer = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(scope="session", name="rabbitmq")
+def _rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A RabbitMQ node for all tests, which therefore do it no harm."""
+    with _servers.kept(rabbitmq(tmp_path_factory.mktemp("rabbitmq"))) as node:
+        yield node
+
+
+@pytest.fixture
+def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A RabbitMQ node for one test, which may kill it."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as node:
+        yield node
+
+
+@pytest.fixture(scope="session", name="schema_registry")
+def _schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A schema registry for all tests; skipped where it cannot be had."""
+    with _servers.kept(schema_registry(tmp_path_factory.mktemp("schema-registry"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="kafka")
+def _kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A Kafka broker for all tests, which therefore do it no harm."""
+    with _servers.kept(kafka(tmp_path_factory.mktemp("kafka"))) as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A Kafka broker for one test, which may kill it."""
+    with kafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(name="kafka_mock")
+def _kafka_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaMock]:
+    """A mock of a Kafka cluster for one test, which may let it fail."""
+    with kafka_mock(tmp_path_factory.mktemp("kafka-mock")) as cluster:
+        yield cluster

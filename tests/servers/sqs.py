@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +15,14 @@ from botocore.config import Config
 
 from pipelines.demo.server import EmbeddedSqs, free_port, wait_for_port
 from pipelines.demo.tether import end_tethered, start_tethered
+from tests.servers.maven import MavenError, jars
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 __all__ = ["SqsServer", "elasticmq", "ministack"]
 
-ELASTICMQ = "org.elasticmq:elasticmq-server_2.13:1.6.11"
-CACHE = Path(__file__).parents[2] / ".cache" / "elasticmq"
-_MAVEN_TIMEOUT = 300.0
+_VERSION = "1.6.11"
 _numbers = itertools.count()
 
 
@@ -84,7 +81,10 @@ def ministack(directory: Path) -> Iterator[SqsServer]:
 @contextmanager
 def elasticmq(directory: Path) -> Iterator[SqsServer]:
     """ElasticMQ; skips where Java, Maven or its artifacts are not to be had."""
-    jars = _jars()
+    try:
+        folder = jars(f"elasticmq-{_VERSION}", f"org.elasticmq:elasticmq-server_2.13:{_VERSION}")
+    except MavenError as error:
+        pytest.skip(f"ElasticMQ is not tested: {error}")
     port = free_port()
     config = directory / "elasticmq.conf"
     config.write_text(
@@ -96,7 +96,7 @@ def elasticmq(directory: Path) -> Iterator[SqsServer]:
         """
     )
     log = directory / "elasticmq.log"
-    java = ["java", f"-Dconfig.file={config}", "-Xmx512m", "-cp", f"{jars}/*", "org.elasticmq.server.Main"]
+    java = ["java", f"-Dconfig.file={config}", "-Xmx512m", "-cp", f"{folder}/*", "org.elasticmq.server.Main"]
     with log.open("ab") as output:
         process = start_tethered(java, output, os.environ)
     try:
@@ -106,33 +106,3 @@ def elasticmq(directory: Path) -> Iterator[SqsServer]:
         sqs.client.close()
     finally:
         end_tethered(process)
-
-
-def _jars() -> Path:
-    """The folder of ElasticMQ's jars, got once and kept."""
-    jars = CACHE / "jars"
-    if jars.exists():
-        return jars
-    if missing := [tool for tool in ("java", "mvn") if shutil.which(tool) is None]:
-        pytest.skip(f"ElasticMQ is not tested: {' and '.join(missing)} not installed")
-    fresh = CACHE / f"jars-{os.getpid()}"
-    fresh.mkdir(parents=True)
-    group, artifact, version = ELASTICMQ.split(":")
-    (fresh / "pom.xml").write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>tests</groupId><artifactId>elasticmq</artifactId><version>1</version><dependencies><dependency>"
-        f"<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>"
-        "</dependency></dependencies></project>"
-    )
-    copy = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=."]
-    try:
-        subprocess.run(copy, cwd=fresh, capture_output=True, text=True, timeout=_MAVEN_TIMEOUT, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        shutil.rmtree(fresh)
-        pytest.skip(f"ElasticMQ is not tested: Maven cannot get {ELASTICMQ}: {error}: {str(error.stdout)[-300:]}")
-    try:
-        fresh.rename(jars)
-    except OSError:
-        # Another test process was faster.
-        shutil.rmtree(fresh)
-    return jars
