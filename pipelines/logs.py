@@ -12,7 +12,11 @@ __all__ = ["LogFormat", "set_up"]
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
-_TALKATIVE = ("boto3", "botocore", "urllib3", "s3transfer")
+_TALKATIVE = {
+    **dict.fromkeys(("boto3", "botocore", "urllib3", "s3transfer"), logging.WARNING),
+    # It logs ten errors, with tracebacks, for each connection that is lost: our own line says it once.
+    "pika": logging.CRITICAL,
+}
 
 
 def set_up(log_format: LogFormat, flow: str, worker: int | None = None, *, verbose: bool = False) -> None:
@@ -45,8 +49,8 @@ def set_up(log_format: LogFormat, flow: str, worker: int | None = None, *, verbo
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
