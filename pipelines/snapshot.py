@@ -28,16 +28,19 @@ class EndState:
     since: float | None = None
     """When the state began, in seconds since the epoch."""
     retries: int = 0
+    lag: int | None = None
+    """Records that the system has and the flow has not taken yet; None where it does not say."""
 
     @classmethod
     def of(cls, health: Health) -> EndState:
         """The state at this moment."""
-        return cls(health.state, health.reason, health.since, health.retries)
+        return cls(health.state, health.reason, health.since, health.retries, health.lag)
 
     def merge(self, other: EndState) -> EndState:
         """The state of the same end on two workers: down if it is on one; a worker without work stays `starting`."""
         telling = min(self, other, key=lambda end: _TELLING_FIRST.index(end.state))
-        return replace(telling, retries=self.retries + other.retries)
+        known = [lag for lag in (self.lag, other.lag) if lag is not None]
+        return replace(telling, retries=self.retries + other.retries, lag=sum(known) if known else None)
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
 
 def _end_as_json(end: EndState) -> dict[str, Any]:
     since = None if end.since is None else datetime.fromtimestamp(end.since, timezone.utc)
-    return {"state": end.state, "reason": end.reason, "since": since, "retries": end.retries}
+    return {"state": end.state, "reason": end.reason, "since": since, "retries": end.retries, "lag": end.lag}
 
 
 def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
@@ -211,7 +211,8 @@ def _end_as_text(end: EndState) -> str:
     from rich.markup import escape
 
     reason = "" if end.reason is None else f" ({end.retries} tries) {escape(end.reason)}"
-    return f"[{_COLORS[end.state]}]{end.state}[/{_COLORS[end.state]}]{reason}"
+    lag = "" if end.lag is None else f"  [dim]({end.lag:,} behind)[/dim]"
+    return f"[{_COLORS[end.state]}]{end.state}[/{_COLORS[end.state]}]{reason}{lag}"
 
 
 def _short(seconds: float | None) -> str:

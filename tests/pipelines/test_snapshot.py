@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import pickle
+from io import StringIO
 from pathlib import Path
+
+from rich.console import Console
 
 from flowspec.delivery.run import FlowRun
 from flowspec.delivery.tally import Tally
 from flowspec.errors import TransientError
 from pipelines.snapshot import EndState, Snapshot
-from pipelines.status import as_json, summary
+from pipelines.status import _table, as_json, summary
+
+
+def _shown(snapshot: Snapshot) -> str:
+    console = Console(width=120, file=StringIO())
+    console.print(_table(snapshot, 0.0, 1.0))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
 
 
 def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None:
@@ -44,9 +54,25 @@ def test_workers_add_up() -> None:
     assert whole.ended("why").error == "why"
 
 
+def test_what_the_workers_are_behind_adds_up() -> None:
+    parts = [Snapshot("orders", ends={"trigger": EndState("up", lag=lag)}) for lag in (300, None, 20)]
+    whole = Snapshot.together("orders", 3, parts)
+    assert whole.ends == {"trigger": EndState("up", lag=320)}
+    assert as_json(whole, 0.0)["trigger"]["lag"] == 320
+
+
+def test_what_a_worker_is_behind_is_in_the_live_table(tmp_path: Path) -> None:
+    run = FlowRun("orders", tmp_path)
+    health = run.context("trigger").health
+    health.up()
+    health.lag = 12_345
+    shown = _shown(Snapshot.of(run))
+    assert "12,345 behind" in shown
+
+
 def test_a_run_that_has_not_begun_has_all_keys() -> None:
     shown = as_json(Snapshot("orders").ended("why"), 0.0)
-    assert shown["trigger"] == {"state": "starting", "reason": None, "since": None, "retries": 0}
+    assert shown["trigger"] == {"state": "starting", "reason": None, "since": None, "retries": 0, "lag": None}
     assert shown["latency_p50"] is None
     assert (shown["state"], shown["error"]) == ("failed", "why")
 

@@ -1,0 +1,109 @@
+"""What Kafka hands over, as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from flowspec.records import Record
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+__all__ = ["TOMBSTONE", "Partition", "size_of", "to_records"]
+
+Partition: TypeAlias = "tuple[str, int]"
+"""A topic, and the number of a partition of it."""
+
+
+class _NoValue(bytes):
+    """A payload that is not there, which an empty one is not."""
+
+
+TOMBSTONE: Final = _NoValue()
+"""The payload of a message that has none: in a compacted topic it deletes what its key stands for."""
+_OVERHEAD = 512
+"""About how many bytes of memory a message takes beside its value."""
+
+
+def to_records(
+    messages: Iterable[Message], assignments: Mapping[Partition, int]
+) -> tuple[list[Record], dict[Partition, int]]:
+    """The records of messages, their payloads not decoded yet, and the next offset of each partition among them.
+
+    A message of a partition that is not in `assignments` is left out.
+    """
+    records: list[Record] = []
+    ends: dict[Partition, int] = {}
+    topic: str | None = None
+    partition: int | None = None
+    assignment: int | None = None
+    offset = milliseconds = -1
+    timestamp: datetime | None = None
+    # This loop is most of what a record costs here: what many messages in a row have in common is looked at once.
+    for message in messages:
+        if message.partition() != partition or message.topic() != topic:
+            if assignment is not None:
+                ends[topic, partition] = offset + 1  # type: ignore[index]
+            topic, partition = message.topic(), message.partition()
+            assignment = assignments.get((topic, partition))  # type: ignore[arg-type]
+        if assignment is None:
+            continue
+        offset = message.offset()  # type: ignore[assignment]
+        if (now := message.timestamp()[1]) != milliseconds:
+            milliseconds, timestamp = now, _time(now)
+        raw, key, headers = message.value(), message.key(), message.headers()
+        records.append(
+            Record(
+                TOMBSTONE if raw is None else raw,
+                None,
+                {
+                    "topic": topic,
+                    "partition": partition,
+                    "offset": offset,
+                    "timestamp": timestamp,
+                    "tombstone": raw is None,
+                    "assignment": assignment,
+                },
+                None if key is None else _text(key),
+                {} if headers is None else _headers(headers),
+            )
+        )
+    if assignment is not None:
+        ends[topic, partition] = offset + 1  # type: ignore[index]
+    return records, ends
+
+
+def size_of(messages: list[Message]) -> int:
+    """About how many bytes of memory messages take, for the prefetch bound."""
+    return sum(map(len, messages)) + _OVERHEAD * len(messages)
+
+
+def _time(milliseconds: int) -> datetime | None:
+    """When a message was made; None where it does not say, or says nothing that a calendar has."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, tz=timezone.utc) if milliseconds >= 0 else None
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
+
+
+def _headers(pairs: Any) -> dict[str, Any]:
+    """Headers by their names; a name that comes again has the list of its values."""
+    headers: dict[str, Any] = {}
+    for name, value in pairs:
+        typed = None if value is None else _text(value)
+        if name not in headers:
+            headers[name] = typed
+        elif isinstance(headers[name], list):
+            headers[name].append(typed)
+        else:
+            headers[name] = [headers[name], typed]
+    return headers
