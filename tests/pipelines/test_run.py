@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,23 @@ def test_the_second_signal_ends_at_once(sqs: SqsServer, tmp_path: Path, workers:
     assert flow.wait() == 1
     assert "error: stopped at once" in flow.log.read_text()
     assert "Traceback" not in flow.log.read_text()
+
+
+def test_a_killed_worker_ends_the_run(sqs: SqsServer, tmp_path: Path) -> None:
+    url = sqs.create_queue()
+    output = Output(tmp_path / "out.jsonl")
+    sink = {"connector": "files", "path": str(output.path)}
+    flow = RunningFlow(tmp_path, spec(sqs, url, sink=sink), "--workers", "3")
+    flow.start()
+    sqs.client.send_message(QueueUrl=url, MessageBody='{"id": 1}')
+    eventually(lambda: len(output.lines()) == 1, "the flow runs")
+
+    workers = flow.workers()
+    os.kill(workers[1], signal.SIGKILL)
+
+    assert flow.wait() == 1
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert "worker 1" in flow.log.read_text()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

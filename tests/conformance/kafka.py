@@ -1,0 +1,182 @@
+"""What the suite must know of Apache Kafka."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from sinks.testing import Received, SinkHarness
+from sources.testing import TriggerHarness
+from sources.testing.harness import Harness
+from tests.servers.kafka import KafkaBroker
+from tests.servers.tcp_proxy import TcpProxy
+
+__all__ = ["Topic", "TopicSink"]
+
+_PARTITIONS = 3
+
+
+class _Topic(Harness):
+    """A topic of three partitions."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._broker = broker
+        self._topic = broker.create_topic(_PARTITIONS)
+        self._used: TcpProxy | None = None
+
+    @property
+    def _proxy(self) -> TcpProxy:
+        """The broker's; it is asked for only when it is needed, as not every broker has one."""
+        self._used = self._broker.proxy
+        return self._used
+
+    def close(self) -> None:
+        if self._used is not None:
+            self._used.resume()
+            self._used.up()
+
+    def cut(self) -> None:
+        self._proxy.cut()
+
+    def down(self) -> None:
+        self._proxy.down()
+
+    def up(self) -> None:
+        self._proxy.up()
+
+    def stall(self) -> None:
+        self._proxy.stall()
+
+    def resume(self) -> None:
+        self._proxy.resume()
+
+
+class Topic(_Topic, TriggerHarness):
+    """A topic and a consumer group; its client is confluent-kafka."""
+
+    flood = (4_000, 100_000)
+    keys = ("a", "b", "c", "d", "e")
+    ack_timeout = 6.0
+    """The session timeout, after which a member that says nothing is put out of its group."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        super().__init__(broker)
+        self._group = f"group-of-{self._topic}"
+
+    def trigger(self, **fields: Any) -> dict[str, Any]:
+        return self._trigger(self._broker.account, fields)
+
+    def proxied(self, **fields: Any) -> dict[str, Any]:
+        return self._trigger(self._broker.proxied_account, fields)
+
+    def missing(self) -> dict[str, Any]:
+        return self.trigger(topics=[f"{self._topic}-missing"])
+
+    def _trigger(self, account: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        milliseconds = f"{self.ack_timeout * 1000:.0f}"
+        properties = {"session.timeout.ms": milliseconds, "max.poll.interval.ms": milliseconds}
+        return {
+            "connector": "kafka",
+            "event": "consume-topics",
+            "account": {**account, "properties": properties},
+            "topics": [self._topic],
+            "group": self._group,
+            **fields,
+        }
+
+    def send(
+        self, payloads: Sequence[bytes], *, key: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        made: Any = [(name, value.encode()) for name, value in (headers or {}).items()]
+        self._broker.produce(self._topic, *payloads, key=None if key is None else key.encode(), headers=made)
+
+    def left(self) -> int:
+        return self._broker.lag(self._group, self._topic)
+
+    @contextmanager
+    def refusing_commits(self) -> Iterator[None]:
+        self.down()
+        try:
+            yield
+        finally:
+            self.up()
+
+    def check_commits(self) -> None:
+        """See that the offsets of each partition never went back.
+
+        A commit by a member that had lost the partition would be behind, or be followed by, one of its new owner.
+        """
+        commits = defaultdict(list)
+        for partition, offset in _commits(self._broker, self._group, self._topic):
+            commits[partition].append(offset)
+        assert set(commits) == set(range(_PARTITIONS))
+        for offsets in commits.values():
+            assert offsets == sorted(offsets)
+
+
+class TopicSink(_Topic, SinkHarness):
+    """A topic that is read from its beginning, by confluent-kafka."""
+
+    headers_field = "headers"
+    ordered: ClassVar = {"key": "group"}
+    too_large = 2_000_000
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        super().__init__(broker)
+        self._received: list[Received] = []
+        settings = {"bootstrap.servers": broker.bootstrap_servers, "group.id": "readers", "enable.auto.commit": False}
+        self._consumer = Consumer(settings)
+        self._consumer.assign([TopicPartition(self._topic, each, OFFSET_BEGINNING) for each in range(_PARTITIONS)])
+
+    def close(self) -> None:
+        self._consumer.close()
+        super().close()
+
+    def action(self, **fields: Any) -> dict[str, Any]:
+        return {
+            "connector": "kafka",
+            "action": "produce",
+            "account": self._broker.account,
+            "topic": self._topic,
+            **fields,
+        }
+
+    def proxied(self, **fields: Any) -> dict[str, Any]:
+        return self.action(account=self._broker.proxied_account, **fields)
+
+    def missing(self) -> dict[str, Any]:
+        return self.action(topic=f"{self._topic}-missing")
+
+    def received(self) -> list[Received]:
+        for message in self._consumer.consume(1_000, 0.05):
+            assert message.error() is None, message.error()
+            pairs: Any = message.headers() or []
+            headers = {name: value.decode() for name, value in pairs}
+            self._received.append(Received(message.value() or b"", headers))
+        return self._received
+
+
+def _commits(broker: KafkaBroker, group: str, topic: str) -> Iterator[tuple[int, int]]:
+    """Every commit of a group, oldest first, from the topic in which the broker keeps them."""
+    for message in broker.consume("__consumer_offsets"):
+        key, value = message.key(), message.value()
+        if key is None or value is None or struct.unpack_from(">h", key)[0] > 1:
+            continue
+        (whose, of), rest = _texts(key[2:], 2)
+        if (whose, of) == (group, topic):
+            yield struct.unpack(">i", rest)[0], struct.unpack_from(">q", value, 2)[0]
+
+
+def _texts(data: bytes, count: int) -> tuple[tuple[str, ...], bytes]:
+    """The first texts of a Kafka structure, each behind its length, and what follows them."""
+    texts = []
+    for _ in range(count):
+        end = 2 + struct.unpack_from(">h", data)[0]
+        texts.append(data[2:end].decode())
+        data = data[end:]
+    return tuple(texts), data
