@@ -1,22 +1,30 @@
-"""`python -m benchmarks engine|sqs|latency|memory|all`."""
+"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|latency|all`."""
 
 from __future__ import annotations
 
 import os
 import platform
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmarks.measure import note
 
+if TYPE_CHECKING:
+    from benchmarks.servers import Systems
+
+_ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "latency"]
+_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "latency"}
+
 
 @click.command()
-@click.argument("which", type=click.Choice(["engine", "sqs", "latency", "memory", "all"]), default="all")
+@click.argument("which", type=click.Choice([*_ALL, "all"]), default="all")
 def main(which: str) -> None:
-    """Measure flows beside the floor they stand on. Bounded in count and time: all of it in a few minutes."""
-    chosen = ["engine", "memory", "sqs", "latency"] if which == "all" else [which]
+    """Measure flows beside the floor they stand on. Bounded in count and time: all of it in about ten minutes."""
+    chosen = _ALL if which == "all" else [which]
     note(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
     if "engine" in chosen:
         from benchmarks import engine
@@ -26,19 +34,31 @@ def main(which: str) -> None:
         from benchmarks import rss
 
         rss.main()
-    if {"sqs", "latency"} & set(chosen):
-        _with_server(chosen)
+    with ExitStack() as stack:
+        if _ON_SERVERS & set(chosen):
+            from benchmarks.servers import Systems
+
+            directory = Path(stack.enter_context(TemporaryDirectory()))
+            _on_servers(chosen, stack.enter_context(Systems(directory)))
 
 
-def _with_server(chosen: list[str]) -> None:
-    from benchmarks import latency, sqs
-    from benchmarks.server import fastest_server
+def _on_servers(chosen: list[str], systems: Systems) -> None:
+    if "sqs" in chosen:
+        from benchmarks import sqs
 
-    with TemporaryDirectory() as directory, fastest_server(Path(directory)) as server:
-        if "sqs" in chosen:
-            sqs.main(server)
-        if "latency" in chosen:
-            latency.main(server)
+        sqs.main(systems.sqs)
+    if "rabbitmq" in chosen:
+        from benchmarks import rabbitmq
+
+        rabbitmq.main(systems.rabbitmq)
+    if "kafka" in chosen:
+        from benchmarks import kafka
+
+        kafka.main(systems.kafka)
+    if "latency" in chosen:
+        from benchmarks import latency
+
+        latency.main(systems.lines())
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import orjson
 from bytewax._bytewax import cli_main
 
 from benchmarks.measure import interleaved, note, show, timed
-from benchmarks.memory import MemoryTrigger, orders
+from benchmarks.memory import MemoryTrigger
 from benchmarks.stock import same_work_flow, stock_flow
+from benchmarks.work import orders, steps
 from flowspec.delivery.run import FlowRun
 from flowspec.expressions import Expression
 from flowspec.spec import FlowSpec
-from flowspec.steps.filter import Filter
-from flowspec.steps.map import Map
 from pipelines.running import run_worker
 from sinks.drop import Drop
 
@@ -36,16 +35,7 @@ def invoices(payloads: Sequence[bytes], count: int) -> FlowSpec:
         trigger=MemoryTrigger(
             payloads=tuple(payloads), count=count, batch_size=_BATCH, external_id=Expression("order_id")
         ),
-        steps=[
-            Filter(filter=Expression("status == 'paid' and total > 100")),
-            Map(
-                map={
-                    "id": Expression("order_id"),
-                    "cents": Expression("int(total * 100)"),
-                    "customer": Expression("customer.email.lower()"),
-                }
-            ),
-        ],
+        steps=steps(),
         sinks=[Drop(format="json")],
     )
 

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-import orjson
-
 from benchmarks.engine import run
 from benchmarks.measure import note, show
-from flowspec.connectors import Account, Action, WorkerContext
+from flowspec.connectors import Account, Action, StreamTrigger, WorkerContext
 from flowspec.delivery.run import FlowRun
 from flowspec.spec import FlowSpec
-from sources.amazon_sqs import AwsAccount, ListenQueue
 
 if TYPE_CHECKING:
-    from benchmarks.server import BenchmarkServer
+    from benchmarks.senders import Sender
     from flowspec.records import Failure, Record
 
-__all__ = ["main"]
+__all__ = ["Line", "main"]
 
-_MESSAGES = 200
-_PER_SECOND = 20
-_WARM_UP = 100
-"""Messages that are not counted: Java compiles the server's code meanwhile."""
+
+@dataclass(frozen=True)
+class Line:
+    """A trigger, and who sends to it."""
+
+    name: str
+    trigger: StreamTrigger
+    sender: Sender
+    address: str
+    target: str
+    per_second: int
+    messages: int
+
+    @property
+    def warm_up(self) -> int:
+        """Messages that are not counted: Java compiles its code meanwhile."""
+        return self.messages // 2
 
 
 class _Stopwatch(Action):
@@ -56,41 +68,30 @@ class _StopwatchWriter:
         pass
 
 
-def _send(server: BenchmarkServer, url: str, calls: list[float]) -> None:
-    for _ in range(_WARM_UP + _MESSAGES):
-        time.sleep(1 / _PER_SECOND)
-        sent = time.time()
-        server.sqs.client.send_message(QueueUrl=url, MessageBody=orjson.dumps({"sent": sent}).decode())
-        calls.append(time.time() - sent)
-
-
-def _row(name: str, seconds: Sequence[float]) -> list[str]:
-    cuts = quantiles(seconds[_WARM_UP:], n=100, method="inclusive")
-    return [name, *(f"{cuts[share - 1] * 1000:.1f}" for share in (50, 90, 99))]
-
-
-def main(server: BenchmarkServer) -> None:
+def main(lines: Iterable[Line]) -> None:
     """Measure, and print the table."""
-    url = server.sqs.create_queue()
-    seconds: list[float] = []
-    calls: list[float] = []
-    spec = FlowSpec(
-        name="latency",
-        trigger=ListenQueue(queue_url=url, account=AwsAccount(**server.sqs.account), wait_time=1),
-        sinks=[_Stopwatch(seconds=seconds)],
-    )
-    sender = threading.Thread(target=_send, args=(server, url, calls))
-    with TemporaryDirectory() as directory:
-        flow_run = FlowRun(spec.name, Path(directory), limit=_WARM_UP + _MESSAGES, until_idle=5)
-        sender.start()
-        run(spec, flow_run)
-        sender.join()
-    show(
-        "Latency",
-        ["", "p50 ms", "p90 ms", "p99 ms"],
-        [_row("send to sink", seconds), _row("the sender's own call, a part of it", calls)],
-    )
+    rows = [row for line in lines for row in _measured(line)]
+    show("Latency", ["", "messages/s", "p50 ms", "p90 ms", "p99 ms"], rows)
     note(
-        f"{server.name}, {len(seconds) - _WARM_UP} messages at {_PER_SECOND}/s, from before the sender's call "
-        "until the sink's writer has the record; sender and flow share one process."
+        "From before the sender's call until the sink's writer has the record; sender and flow are two processes. "
+        "A first half of as many messages again is not counted."
     )
+
+
+def _measured(line: Line) -> list[list[str]]:
+    seconds: list[float] = []
+    count = line.warm_up + line.messages
+    spec = FlowSpec(name="latency", trigger=line.trigger, sinks=[_Stopwatch(seconds=seconds)])
+    with TemporaryDirectory() as directory, ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        sending = pool.submit(line.sender, line.address, line.target, count, line.per_second)
+        run(spec, FlowRun("latency", Path(directory), limit=count, until_idle=20))
+        calls = sending.result()
+    return [
+        _row(f"{line.name}: send to sink", line, seconds),
+        _row("the sender's own call, a part of it", line, calls),
+    ]
+
+
+def _row(name: str, line: Line, seconds: Sequence[float]) -> list[str]:
+    cuts = quantiles(seconds[line.warm_up :], n=100, method="inclusive")
+    return [name, f"{line.per_second:,}", *(f"{cuts[share - 1] * 1000:.1f}" for share in (50, 90, 99))]

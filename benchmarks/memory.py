@@ -15,17 +15,7 @@ if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
     from flowspec.records import Position
 
-__all__ = ["MemoryTrigger", "orders"]
-
-
-def orders(count: int) -> list[bytes]:
-    """Orders of about 190 bytes; three of four are paid and above 100."""
-    return [
-        b'{"order_id":"order-%07d","status":"%s","total":%d.25,"currency":"EUR","placed_at":"2025-03-01T09:30:00Z",'
-        b'"customer":{"id":%d,"email":"Customer.%d@Example.com"},"items":[{"sku":"A-17","quantity":2}]}'
-        % (number, b"paid" if number % 4 else b"open", 101 + number % 900, number % 5000, number % 5000)
-        for number in range(count)
-    ]
+__all__ = ["MemoryTrigger"]
 
 
 class MemoryTrigger(StreamTrigger):

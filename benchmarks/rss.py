@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.engine import invoices, run
 from benchmarks.measure import note, show
-from benchmarks.memory import orders
+from benchmarks.work import orders
 from flowspec.delivery.run import FlowRun
 
 __all__ = ["main"]

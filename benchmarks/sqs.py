@@ -16,8 +16,8 @@ from pydantic import Field
 
 from benchmarks.engine import run
 from benchmarks.measure import Result, interleaved, note, show
-from benchmarks.memory import orders
-from benchmarks.server import BenchmarkServer
+from benchmarks.servers import BenchmarkServer
+from benchmarks.work import orders
 from flowspec.delivery.run import FlowRun
 from flowspec.expressions import Expression
 from flowspec.spec import FlowSpec

@@ -11,6 +11,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from benchmarks.work import invoice, is_wanted
+
 __all__ = ["same_work_flow", "stock_flow"]
 
 
@@ -64,18 +66,6 @@ class _Sink(DynamicSink[bytes]):
         return _Drop()
 
 
-def _keep(order: Any) -> bool:
-    return bool(order["status"] == "paid" and order["total"] > 100)
-
-
-def _invoice(order: Any) -> dict[str, Any]:
-    return {
-        "id": order["order_id"],
-        "cents": int(order["total"] * 100),
-        "customer": order["customer"]["email"].lower(),
-    }
-
-
 class _Message(NamedTuple):
     raw: bytes
     body: Any
@@ -93,14 +83,14 @@ def _decode(message: _Message) -> list[_Message]:
 
 def _keep_message(message: _Message) -> list[_Message]:
     try:
-        return [message] if _keep(message.body) else []
+        return [message] if is_wanted(message.body) else []
     except (LookupError, TypeError):
         return []
 
 
 def _invoice_of(message: _Message) -> list[_Message]:
     try:
-        return [_Message(message.raw, _invoice(message.body), message.meta, message.external_id)]
+        return [_Message(message.raw, invoice(message.body), message.meta, message.external_id)]
     except (LookupError, TypeError):
         return []
 
@@ -111,8 +101,8 @@ def same_work_flow(payloads: Sequence[bytes], count: int, batch_size: int) -> Da
     message = op.input("trigger", flow, _Source(_MessagePartition, payloads, count, batch_size))
     order = op.flat_map("decode", message, _decode)
     paid = op.flat_map("filter", order, _keep_message)
-    invoice = op.flat_map("map", paid, _invoice_of)
-    encoded = op.map("encode", invoice, lambda message: orjson.dumps(message.body))
+    invoices = op.flat_map("map", paid, _invoice_of)
+    encoded = op.map("encode", invoices, lambda message: orjson.dumps(message.body))
     op.output("drop", encoded, _Sink())
     return flow
 
@@ -122,8 +112,8 @@ def stock_flow(payloads: Sequence[bytes], count: int, batch_size: int) -> Datafl
     flow = Dataflow("stock")
     payload = op.input("trigger", flow, _Source(_Partition, payloads, count, batch_size))
     order = op.map("decode", payload, orjson.loads)
-    paid = op.filter("filter", order, _keep)
-    invoice = op.map("map", paid, _invoice)
-    encoded = op.map("encode", invoice, orjson.dumps)
+    paid = op.filter("filter", order, is_wanted)
+    invoices = op.map("map", paid, invoice)
+    encoded = op.map("encode", invoices, orjson.dumps)
     op.output("drop", encoded, _Sink())
     return flow
