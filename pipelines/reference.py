@@ -27,7 +27,8 @@ def _lines() -> Iterator[str]:
     yield "# Reference"
     yield ""
     yield "All that can stand in a spec, from the models that check it. Durations are seconds, or texts like `250ms`,"
-    yield "`5s`, `10m`; expressions and templates are described in [expressions.md](expressions.md)."
+    yield "`5s`, `10m`; expressions and templates are described in [expressions.md](expressions.md), formats and their"
+    yield "options in [formats.md](formats.md)."
     yield from ("", "## Connectors")
     for connector in registry.connectors():
         if connector.account is not None:
