@@ -151,7 +151,9 @@ def _stock(
 ) -> Result:
     clock = Clock(total, _MESSAGES)
     flow = Dataflow("stock")
-    source = KafkaSource([broker.bootstrap_servers], [topic], tail=False, starting_offset=OFFSET_BEGINNING, batch_size=_BATCH)
+    source = KafkaSource(
+        [broker.bootstrap_servers], [topic], tail=False, starting_offset=OFFSET_BEGINNING, batch_size=_BATCH
+    )
     records: Any = op.input("trigger", flow, source)
     if total == _WANTED:
         order = op.map("decode", records, lambda message: orjson.loads(message.value))

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowspec.errors import RecordError
-from flowspec.formats import Encoder, encode_all
+from flowspec.formats import encode_all
 from flowspec.records import Failure, Record
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def is_topic(name: str) -> bool:
 class MessageMaker:
     """Makes the messages of an action."""
 
-    def __init__(self, action: Produce, encode: Encoder) -> None:
+    def __init__(self, action: Produce) -> None:
         self._action = action
-        self._encode = encode
+        self._encode = action.encoder()
 
     def make(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Message], list[Failure]]:
         """The records that are messages, their messages beside them, and the others.

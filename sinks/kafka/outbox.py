@@ -154,24 +154,35 @@ class Outbox:
 
     def _failed_after(self, seconds: float) -> dict[int, KafkaError] | None:
         """What failed, where nothing is left after some time; else None."""
+        left = self._left_after(seconds)
+        if left and self._failed and self._all_or_nothing:
+            return self._failed
+        if left:
+            return None
+        self.trouble = None
+        failed, self._failed, self._count = self._failed, {}, 0
+        return failed
+
+    def _left_after(self, seconds: float) -> int:
+        """How many messages are neither confirmed nor have failed, after some time."""
         with self.lock:
             self._check()
             try:
-                left = self.producer.flush(seconds)
+                return self.producer.flush(seconds)
             except (KafkaException, SystemError) as raised:
                 raise ProducerLostError(self.error_of(raised)) from raised
-            if self._failed and self._all_or_nothing:
-                return self._failed
-            if left:
-                return None
-            self.trouble = None
-            failed, self._failed, self._count = self._failed, {}, 0
-            return failed
 
     def empty(self) -> None:
-        """Forget what failed with a transaction that was aborted: its messages are gone."""
-        with self.lock:
-            self._failed, self._count = {}, 0
+        """Forget the messages of a transaction that was aborted, when all of them have been reported.
+
+        Raises:
+            TransientError: that takes too long; the call can be made again.
+            ProducerLostError: the producer cannot go on.
+        """
+        patience = Patience(self._context)
+        while self._left_after(_SLICE):
+            patience.spend(self.trouble)
+        self._failed, self._count = {}, 0
 
     def error_of(self, raised: Exception) -> KafkaError:
         """The error of what a call raised: anything that is fatal comes out of whatever was called."""

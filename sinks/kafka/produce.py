@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from flowspec.connectors import Action, Trigger, WorkerContext, Writer
 from flowspec.errors import MissingDependencyError
 from flowspec.expressions import Expression, Template
 from flowspec.fields import Duration
-from flowspec.formats import Format
+from flowspec.formats import Encoder
 from sinks.kafka.messages import is_topic
 from sources.kafka.account import KafkaAccount, KafkaAccountField
+from sources.kafka.formats import WriteFormat, encoder, needs_topic
 from sources.kafka.trigger import ConsumeTopics
 
 __all__ = ["Produce"]
@@ -58,11 +59,12 @@ class Produce(Action):
         Field(description="Headers, as texts.", examples=[{"source": "shop", "order": "{order_id}"}]),
     ] = Field(default_factory=dict)
     format: Annotated[
-        Format,
+        WriteFormat,
         Field(
-            description="How a record becomes the value of a message. A record whose body is null is a tombstone, a "
-            "message without a value, in any format.",
-            examples=["json"],
+            description="How a record becomes the value of a message: a name, or an object with one key, the name, "
+            "that holds options. `avro` and `json-schema` need the `schema_registry` of the account. A record whose "
+            "body is null is a tombstone, a message without a value, in any format.",
+            examples=["json", {"avro": {"subject": "orders-value"}}],
         ),
     ] = "json"
     compression: Annotated[
@@ -117,18 +119,35 @@ class Produce(Action):
             raise ValueError(msg)
         return key
 
+    @model_validator(mode="after")
+    def _schema_has_a_subject(self) -> Produce:
+        if needs_topic(self.format) and not self.has_one_topic:
+            msg = "the topic differs by record, so the format needs the option 'subject'"
+            raise ValueError(msg)
+        return self
+
     @property
     def has_one_topic(self) -> bool:
         """Whether all records go to the same topic."""
         return "{" not in self.topic.source
 
+    def encoder(self) -> Encoder:
+        """The function that makes the value of a message of a body.
+
+        Raises:
+            FatalError: the format needs a schema registry, and the account has none.
+        """
+        return encoder(self.format, self.account, self.topic.source)
+
     def open(self, context: WorkerContext) -> Writer:
         """A producer, which connects in the background."""
         try:
-            from sinks.kafka.producer import PlainProducer
-            from sinks.kafka.transactions import TransactionalProducer
+            import confluent_kafka  # noqa: F401
         except ImportError:
             raise MissingDependencyError(connector="kafka", extra="kafka") from None
+        from sinks.kafka.producer import PlainProducer
+        from sinks.kafka.transactions import TransactionalProducer
+
         return TransactionalProducer(self, context) if self.exactly_once else PlainProducer(self, context)
 
     def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:

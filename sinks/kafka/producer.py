@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaError
 
 from flowspec.errors import FatalError, RecordError, TransientError
-from flowspec.formats import encoder
 from flowspec.records import Failure, Record
 from sinks.kafka.messages import Message, MessageMaker
 from sinks.kafka.outbox import Outbox, ProducerLostError
@@ -69,7 +68,7 @@ class PlainProducer:
         self._context = context
         # What is not confirmed in time stays with the producer: one that gave up would let later messages overtake.
         self._settings = {"compression.type": action.compression, "message.timeout.ms": 0}
-        self._maker = MessageMaker(action, encoder(action.format))
+        self._maker = MessageMaker(action)
         self._verdicts = Verdicts(action)
         self._outbox = self._new_outbox()
         self._records: list[Record] = []

@@ -12,7 +12,6 @@ from confluent_kafka import KafkaError, KafkaException
 
 from flowspec.delivery.backoff import Backoff
 from flowspec.errors import FatalError, FlowError, RecordError, TransientError
-from flowspec.formats import encoder
 from flowspec.records import Failure, Record
 from sinks.kafka.messages import Message, MessageMaker
 from sinks.kafka.outbox import Outbox, Patience, ProducerLostError
@@ -28,11 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = ["TransactionalProducer"]
 
+_WITH_OTHERS = frozenset(
+    {
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001
+        KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001
+        KafkaError._STATE,  # noqa: SLF001
+    }
+)
+"""What a message fails with when another one has failed. librdkafka may also purge what it is given right after an
+abort."""
+_TRIES = 5
 _CALL = 1.0
 """Seconds that one call may take before it is made again; between two of them the flow can be stopped."""
 _STUCK = 4.0
 """Seconds beyond that after which it will not return."""
 _CLOSE = 5.0
+_SOCKET = 20.0
+"""Seconds that a broker has for its answer; librdkafka wants no more than a transaction may take."""
 
 
 @runtime_checkable
@@ -69,8 +81,9 @@ class TransactionalProducer:
             "compression.type": action.compression,
             "transactional.id": self._id,
             "transaction.timeout.ms": round(self._timeout * 1000),
+            "socket.timeout.ms": round(min(self._timeout, _SOCKET) * 1000),
         }
-        self._maker = MessageMaker(action, encoder(action.format))
+        self._maker = MessageMaker(action)
         self._verdicts = Verdicts(action)
         self._reader: _GroupReader | None = None
         self._pairs: list[tuple[Record, Message]] = []
@@ -79,7 +92,7 @@ class TransactionalProducer:
         """How many of them, from the first, the flow was told are written."""
         self._inside = self._confirmed = 0
         """How many of them, from the first, are in the open transaction, and confirmed there."""
-        self._interrupted = False
+        self._interrupted = self._one_by_one = False
         self._open = self._doomed = False
         """Whether there is a transaction, and whether it has to be aborted."""
         self._began = 0.0
@@ -151,16 +164,22 @@ class TransactionalProducer:
         """Have all messages confirmed in the transaction, those apart that cannot be."""
         failures: list[Failure] = []
         alone = False
+        tries = 0
         while self._written < len(self._pairs):
             upto = self._written + 1 if alone else len(self._pairs)
             failed = self._fill(reader, upto)
             if not failed:
                 self._written = upto
                 continue
-            verdicts = self._judged(failed)
             self._doomed = True
+            verdicts = self._judged(failed)
             self._abort()
-            if len(failed) == 1 or all(map(fails_alone, failed.values())):
+            if not verdicts:
+                tries += 1
+                if tries == _TRIES:
+                    msg = "the messages of the transaction are not taken"
+                    raise TransientError(msg)
+            elif len(verdicts) == 1 or all(fails_alone(failed[place]) for place in verdicts):
                 failures += [Failure(self._pairs[place][0], verdict) for place, verdict in verdicts.items()]
                 self._pairs = [pair for place, pair in enumerate(self._pairs) if place not in verdicts]
             else:
@@ -169,31 +188,38 @@ class TransactionalProducer:
         return failures
 
     def _judged(self, failed: dict[int, KafkaError]) -> dict[int, RecordError]:
-        """What failed messages mean for their records.
+        """What the errors of messages mean for the records, those apart that failed with others.
 
         Raises:
-            TransientError: one of them fails only for now.
-            FatalError: one of them, and all that follow, or one that was written already.
+            TransientError: one of them fails for now.
+            FatalError: all that follow will fail, or one fails that was written before.
         """
         verdicts = {}
         for place, error in failed.items():
+            if error.code() in _WITH_OTHERS:
+                continue
             verdict = self._verdicts.of(error, self._pairs[place][1])
             if isinstance(verdict, TransientError):
-                self._doomed = True
                 raise verdict
-            if place < self._written:
-                msg = f"what was written cannot be written again: {verdict}"
-                raise FatalError(msg)
             verdicts[place] = verdict
-        return verdicts
+        if not any(place < self._written for place in verdicts):
+            return verdicts
+        if self._one_by_one:
+            msg = f"what was written cannot be written again: {min(verdicts.items())[1]}"
+            raise FatalError(msg)
+        # What is taken alone may be too much together, in a topic for tiny messages.
+        self._one_by_one = True
+        return {}
 
     def _fill(self, reader: _GroupReader, upto: int) -> dict[int, KafkaError]:
         """Have messages confirmed in the transaction, from the first; answers those that failed, by their place."""
         self._begin(reader)
         upto = min(upto, len(self._pairs))
         while self._confirmed < upto:
-            taken = self._outbox.put([message for _, message in self._pairs[self._inside : upto]])
-            self._inside += taken
+            # What was written before shares no call with what is new, and may fail.
+            until = self._written if self._confirmed < self._written else upto
+            until = self._confirmed + 1 if self._one_by_one else until
+            self._inside += self._outbox.put([message for _, message in self._pairs[self._inside : until]])
             if failed := self._outbox.settle():
                 return {self._confirmed + place: error for place, error in failed.items()}
             if self._inside == self._confirmed:
@@ -221,13 +247,16 @@ class TransactionalProducer:
             self._doomed = self._open
         if failed := self._fill(reader, len(self._pairs)):
             self._doomed = True
-            raise next(iter(self._judged(failed).values()))
+            self._judged(failed)
+            msg = "what was written is written once more"
+            raise TransientError(msg)
         if offsets:
             self._call(lambda wait: self._send_offsets(offsets, group, wait))
         self._call(self._outbox.producer.commit_transaction, forever=True)
         self._ended()
         self._pairs = []
         self._written = 0
+        self._one_by_one = False
 
     def _send_offsets(self, offsets: list[TopicPartition], group: Any, wait: float) -> None:
         # After a broker was away librdkafka may never return from this, whatever it is told to wait (its issues 5456
@@ -295,7 +324,9 @@ class TransactionalProducer:
             meaning = classify(error, f"transactional id {self._id!r}")
             if not error.retriable():
                 raise meaning
-            patience.spend(self._outbox.trouble or meaning, forever=forever and not self._closing.is_set())
+            if self._closing.is_set():
+                raise meaning
+            patience.spend(self._outbox.trouble or meaning, forever=forever)
 
     @contextmanager
     def _mending(self) -> Iterator[None]:

@@ -28,8 +28,7 @@ _PATIENCE = 5.0
 class Committer:
     """Commits what is delivered, one call at a time, so that no offset overtakes a later one.
 
-    Each commit names who made it in its metadata, where the tools of Kafka show it. Only for the thread that polls:
-    a consumer has other threads wait until it is not polled, which is never for long.
+    Each commit names who made it in its metadata, where the tools of Kafka show it. Only for the thread that polls.
     """
 
     def __init__(self, assignment: Assignment, name: str) -> None:

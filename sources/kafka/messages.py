@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from flowspec.records import Record
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 __all__ = ["TOMBSTONE", "Partition", "size_of", "to_records"]
+
+_log = logging.getLogger(__name__)
 
 Partition: TypeAlias = "tuple[str, int]"
 """A topic, and the number of a partition of it."""
@@ -23,12 +27,13 @@ class _NoValue(bytes):
 
 TOMBSTONE: Final = _NoValue()
 """The payload of a message that has none: in a compacted topic it deletes what its key stands for."""
+_ASK_FOR_HEADERS = methodcaller("headers")
 _OVERHEAD = 512
 """About how many bytes of memory a message takes beside its value."""
 
 
 def to_records(
-    messages: Iterable[Message], assignments: Mapping[Partition, int]
+    messages: Sequence[Message], assignments: Mapping[Partition, int]
 ) -> tuple[list[Record], dict[Partition, int]]:
     """The records of messages, their payloads not decoded yet, and the next offset of each partition among them.
 
@@ -42,7 +47,7 @@ def to_records(
     offset = milliseconds = -1
     timestamp: datetime | None = None
     # This loop is most of what a record costs here: what many messages in a row have in common is looked at once.
-    for message in messages:
+    for message, headers in zip(messages, _all_headers(messages), strict=True):
         if message.partition() != partition or message.topic() != topic:
             if assignment is not None:
                 ends[topic, partition] = offset + 1  # type: ignore[index]
@@ -53,7 +58,7 @@ def to_records(
         offset = message.offset()  # type: ignore[assignment]
         if (now := message.timestamp()[1]) != milliseconds:
             milliseconds, timestamp = now, _time(now)
-        raw, key, headers = message.value(), message.key(), message.headers()
+        raw, key = message.value(), message.key()
         records.append(
             Record(
                 TOMBSTONE if raw is None else raw,
@@ -93,6 +98,26 @@ def _text(value: bytes) -> str | bytes:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value
+
+
+def _all_headers(messages: Sequence[Message]) -> list[Any]:
+    """The headers of each message.
+
+    The client crashes the process where it is asked in Python for headers one of whose names is not UTF-8, and what it
+    then holds must not be touched: only a call from C sees that it failed.
+    """
+    found: list[Any] = []
+    asked = map(_ASK_FOR_HEADERS, messages)
+    while True:
+        try:
+            found.extend(asked)
+        except SystemError as error:
+            odd = messages[len(found)]
+            where = f"{odd.topic()}/{odd.partition()}, offset {odd.offset()}"
+            _log.warning("%s: the headers cannot be read and are left out: %s", where, error.__cause__)
+            found.append(None)
+        else:
+            return found
 
 
 def _headers(pairs: Any) -> dict[str, Any]:

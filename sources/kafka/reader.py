@@ -1,11 +1,15 @@
-"""kafka / consume-topics on one worker: polls, hands over, has committed what was delivered."""
+"""kafka / consume-topics on one worker: polls, hands over, has committed what was delivered.
+
+The consumer is used by one thread only: the Python client has other threads wait until nobody polls, which is never for
+long.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,20 +20,17 @@ from flowspec.errors import FatalError
 from sources.kafka.account import KafkaAccount
 from sources.kafka.assignment import Assignment, Offsets
 from sources.kafka.committer import Committer, as_partitions
-from sources.kafka.errors import classify, is_unknown_topic
+from sources.kafka.errors import classify
 from sources.kafka.lag import asked_lag, fetched_lag
 from sources.kafka.messages import Partition, size_of
-from sources.kafka.starts import find_starts
 from sources.kafka.watch import Log, Watch
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
-
     from flowspec.connectors import WorkerContext
     from flowspec.records import Position, Record
     from sources.kafka.trigger import ConsumeTopics
 
-__all__ = ["GroupReader", "TopicsReader", "Transaction"]
+__all__ = ["TopicsReader", "Transaction"]
 
 _POLL = 0.1
 """Seconds that a poll waits for a message; a message ends the wait at once."""
@@ -277,83 +278,3 @@ class TopicsReader(ABC):
         with suppress(KafkaException):
             measure = asked_lag if self._paused else fetched_lag
             self._health.lag = len(self._assignment.unread) + measure(self._consumer, positions)
-
-
-class GroupReader(TopicsReader):
-    """Reads the partitions that the group gives to this worker."""
-
-    def __init__(self, trigger: ConsumeTopics, context: WorkerContext) -> None:
-        self._joined = False
-        super().__init__(trigger, context)
-
-    def _settings(self, context: WorkerContext) -> dict[str, Any]:
-        settings = {**super()._settings(context), "partition.assignment.strategy": "cooperative-sticky"}
-        if self._trigger.instance_id is not None:
-            number = f"-{context.worker}" if context.workers > 1 else ""
-            settings["group.instance.id"] = self._trigger.instance_id + number
-        return settings
-
-    def _begin(self) -> bool:
-        self._consumer.subscribe(
-            self._trigger.subscription, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-        )
-        return True
-
-    # These three are called inside a poll. The binding then tells librdkafka of the new assignment where they do not.
-
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        starts: dict[Partition, int | None] = dict.fromkeys(_names(partitions))
-        # A partition that is new since we joined has no message from before that: all of it is read.
-        if self._trigger.start == "earliest" or (self._trigger.start == "latest" and self._joined):
-            self._assignment.add(starts)
-        else:
-            found = self._find_starts(partitions)
-            starts.update({(each.topic, each.partition): each.offset for each in found})
-            self._assignment.add(starts)
-            # Committed at once, so that a crash before the first message does not move the start.
-            self._committer.commit(consumer, starts)
-            self._assign(
-                [TopicPartition(*name) if at is None else TopicPartition(*name, at) for name, at in starts.items()]
-            )
-        self._joined = True
-        self._watch.heard()
-
-    def _find_starts(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
-        while not self._ending.is_set():
-            try:
-                return find_starts(self._consumer, partitions, self._trigger.since)
-            except KafkaException as error:
-                meaning = classify(error, "start")
-                if isinstance(meaning, FatalError) and not is_unknown_topic(error.args[0]):
-                    raise meaning from error
-                self._health.down(meaning)
-                self._ending.wait(1.0)
-        return []
-
-    def _assign(self, partitions: list[TopicPartition]) -> None:
-        try:
-            self._consumer.incremental_assign(partitions)
-        except KafkaException:
-            # The strategy of the account's properties is not a cooperative one.
-            self._consumer.assign(partitions)
-
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        names = _names(partitions)
-        self._assignment.drop_unread(names)
-        self._ask_for_membership()
-        self._assignment.wait_until_delivered(names, self._patience)
-        self._committer.commit(consumer, names)
-        self._forget(names)
-
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        names = _names(partitions)
-        self._assignment.drop_unread(names)
-        self._forget(names)
-
-    def _forget(self, names: Collection[Partition]) -> None:
-        self._assignment.forget(names)
-        self._paused.difference_update(names)
-
-
-def _names(partitions: Sequence[TopicPartition]) -> list[Partition]:
-    return [(each.topic, each.partition) for each in partitions]

@@ -165,8 +165,8 @@ class ConsumeTopics(StreamTrigger):
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> TopicsReader:
         """Begin to consume; a group remembers what was delivered, so only a pinned partition resumes."""
         try:
+            from sources.kafka.group import GroupReader
             from sources.kafka.pinned import PinnedReader
-            from sources.kafka.reader import GroupReader
         except ImportError:
             raise MissingDependencyError(connector="kafka", extra="kafka") from None
         if self.assignment == "group":

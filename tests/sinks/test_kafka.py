@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -11,16 +12,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from pydantic import ValidationError
 
 from flowspec.connectors import WorkerContext, Writer
 from flowspec.delivery.health import Health
-from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.errors import FatalError, MissingDependencyError, RecordError, TransientError
 from flowspec.records import Failure, Record
-from sinks.kafka import outbox
-from sinks.kafka import Produce
+from flowspec.spec import FlowSpec
+from sinks.kafka import Produce, outbox
 from tests.pipelines.flows import eventually
 from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka_mock import KafkaMock
 from tests.sinks.ends import records
 
 NOWHERE = {"bootstrap_servers": "127.0.0.1:1"}
@@ -311,6 +314,24 @@ def test_a_write_does_not_hold_up_a_stop() -> None:
         assert time.monotonic() - started < 20, "the patience without a stop is longer"
 
 
+def test_a_producer_that_cannot_go_on_is_replaced(kafka_mock: KafkaMock) -> None:
+    topic = kafka_mock.create_topic()
+    with sink(kafka_mock.account, topic) as to:
+        to.deliver(records({"id": 0}))
+        # The broker says that it has never seen what it has confirmed: librdkafka gives up.
+        kafka_mock.fail("Produce", KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+        batch = records({"id": 1}, {"id": 2})
+        with pytest.raises(TransientError, match="the producer is replaced"):
+            to.write(batch)
+        to.deliver(batch)
+
+
+def test_without_confluent_kafka_the_way_to_install_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'trigger-flows\[kafka\]'"), sink(NOWHERE, "orders"):
+        pass
+
+
 def test_what_the_account_cannot_be_is_said_before_anything_is_written() -> None:
     with (
         pytest.raises(FatalError, match="No such configuration property"),
@@ -333,3 +354,43 @@ def test_what_the_account_cannot_be_is_said_before_anything_is_written() -> None
 def test_fields_that_cannot_be_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Produce.model_validate({"account": NOWHERE, "topic": "orders", **fields})
+
+
+QUEUE = {"connector": "amazon-sqs", "queue_url": "http://127.0.0.1:1/1/orders"}
+TOPICS = {"connector": "kafka", "account": NOWHERE, "topics": ["orders"]}
+ONCE = {"connector": "kafka", "account": NOWHERE, "topic": "billing", "exactly_once": True}
+ELSEWHERE = {"bootstrap_servers": ["127.0.0.1:2", "127.0.0.1:3"]}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sinks", "remedy"),
+    [
+        (QUEUE, [ONCE], "kafka / consume-topics"),
+        (TOPICS, [ONCE, {"connector": "stdout"}], "make a flow of its own for each sink"),
+        ({**TOPICS, "assignment": "pinned"}, [ONCE], "set its assignment to 'group'"),
+        ({**TOPICS, "isolation": "read_uncommitted"}, [ONCE], "set its isolation to 'read_committed'"),
+        ({**TOPICS, "account": ELSEWHERE}, [ONCE], "give trigger and sink the same account"),
+    ],
+)
+def test_exactly_once_is_refused_where_it_cannot_be(
+    trigger: dict[str, Any], sinks: list[dict[str, Any]], remedy: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        FlowSpec.model_validate({"name": "orders", "trigger": trigger, "sinks": sinks})
+
+    (error,) = refused.value.errors()
+    assert error["loc"] == ("sinks", 0, "exactly_once")
+    assert remedy in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sinks"),
+    [
+        (TOPICS, [ONCE]),
+        ({**TOPICS, "account": {"bootstrap_servers": "127.0.0.1:3,127.0.0.1:1"}}, [ONCE]),
+        ({**TOPICS, "account": "a name"}, [ONCE]),
+        (QUEUE, [{**ONCE, "exactly_once": False}, {"connector": "stdout"}]),
+    ],
+)
+def test_exactly_once_is_taken_where_it_can_be(trigger: dict[str, Any], sinks: list[dict[str, Any]]) -> None:
+    FlowSpec.model_validate({"name": "orders", "trigger": trigger, "sinks": sinks})

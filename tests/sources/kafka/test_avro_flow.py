@@ -8,19 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any
 
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from pydantic import Field
 
 from flowspec import FlowSpec
-from flowspec.connectors import WorkerContext, Writer
 from flowspec.delivery.run import FlowRun
 from pipelines.running import RunError, run_worker
 from sinks.kafka import Produce
 from sources.kafka.account import KafkaAccount
-from sources.kafka.formats import WriteFormat, encoder
 from tests.pipelines.flows import PATIENCE, eventually
 from tests.servers.kafka import KafkaBroker
 from tests.servers.schema_registry import RegistryServer
@@ -38,17 +35,6 @@ BILL = {
     "fields": [{"name": "order", "type": "string"}, {"name": "gross", "type": PRICE}],
 }
 COUNT = 200
-
-
-class ProduceAvro(Produce):
-    """Produce, with the formats of Kafka."""
-
-    format: Annotated[WriteFormat, Field(description="Format.")] = "avro"  # type: ignore[assignment]
-
-    def open(self, context: WorkerContext) -> Writer:
-        writer: Any = Produce.open(self.model_copy(update={"format": "json"}), context)
-        writer._maker = type(writer._maker)(self, encoder(self.format, self.account, self.topic.source))
-        return cast("Writer", writer)
 
 
 class Run:
@@ -118,7 +104,7 @@ def test_avro_goes_from_topic_to_topic(kafka: KafkaBroker, schema_registry: Regi
     produce_orders(kafka, schema_registry, orders, b'{"id": "A-1"}', None, b"\x00\x00\x7f\xff\xffabc")
     schema_registry.register(f"{bills}-value", BILL)
     account: Any = {"schema_registry": schema_registry.account, **kafka.account}
-    sink = ProduceAvro(account=KafkaAccount(**account), topic=bills)
+    sink = Produce(account=KafkaAccount(**account), topic=bills, format="avro")
 
     running = Run(flow(kafka, schema_registry.url, orders, sink), tmp_path, COUNT + 3)
     running.end()

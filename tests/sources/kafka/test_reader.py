@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ from sources.kafka import ConsumeTopics
 from sources.kafka.reader import TopicsReader
 from tests.pipelines.flows import eventually
 from tests.servers.kafka import KafkaBroker
+from tests.servers.missing import missing
 from tests.sources.kafka.commits import commits
 from tests.sources.kafka.conftest import Open
 
@@ -98,6 +101,35 @@ def test_odd_messages_come_as_they_were_sent(kafka: KafkaBroker, open_reader: Op
     assert (far.raw, far.meta["timestamp"]) == (b"far", None), "no calendar has that year"
     decode = ConsumeTopics(account="kafka", topics=["orders"], format="text").decoder()
     assert (decode(tombstone.raw), decode(empty.raw)) == (None, "")
+
+
+def test_a_header_whose_name_is_no_text_holds_up_nothing(
+    kafka: KafkaBroker, open_reader: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    if (kcat := shutil.which("kcat")) is None:
+        missing("kcat", "apt-get install kcat; no client of Python sends such a header")
+    topic = kafka.create_topic()
+    kafka.produce(topic, *[b"0"] * 50, headers=[("source", b"shop")])
+    command: list[str | bytes] = [
+        kcat,
+        "-P",
+        "-b",
+        kafka.bootstrap_servers,
+        "-t",
+        topic,
+        "-H",
+        b"\xff=1",
+        "-H",
+        "source=shop",
+    ]
+    subprocess.run(command, input=b"1", check=True)
+    kafka.produce(topic, b"2", headers=[("source", b"shop")])
+
+    *_, odd, plain = read(open_reader(kafka.account, topic), 52)
+
+    assert (odd.raw, odd.headers) == (b"1", {})
+    assert (plain.raw, plain.headers) == (b"2", {"source": "shop"})
+    assert f"{topic}/0, offset 50: the headers cannot be read" in caplog.text
 
 
 def test_what_is_committed_is_known_to_the_broker_and_no_more(kafka: KafkaBroker, open_reader: Open) -> None:
