@@ -50,6 +50,8 @@ def _bare(broker: KafkaBroker, topic: str, total: int, handle: Handle) -> Result
             "group.id": next(_groups),
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            # As the flow has it: by default a full queue has the next fetch wait for a second.
+            "fetch.queue.backoff.ms": 20,
         }
     )
     consumer.subscribe([topic])

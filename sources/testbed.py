@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from flowspec.connectors import Action, StreamTrigger, WorkerContext
+from flowspec.connectors import Action, Reader, StreamTrigger, WorkerContext
 from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.fields import Duration
 from flowspec.formats import encode_all, encoder
@@ -36,7 +36,7 @@ class ReadLines(StreamTrigger):
         """The file is read by one worker."""
         return ["file"]
 
-    def open(self, partition: str, resume: int | None, context: WorkerContext) -> _LineReader:
+    def open(self, partition: str, resume: int | None, context: WorkerContext) -> Reader:
         """Go on where the last commit was."""
         context.health.up()
         return _LineReader(self.path)

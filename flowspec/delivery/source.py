@@ -36,10 +36,13 @@ class TriggerSource(FixedPartitionedSource[Record, Position]):
     def __init__(self, trigger: Trigger, run: FlowRun) -> None:
         self._trigger = trigger
         self._run = run
+        self._partitions: list[str] = []
 
     def list_parts(self) -> list[str]:
         """All partitions: every worker can read each, and Bytewax spreads them evenly."""
-        return self._trigger.partitions(self._run.workers)
+        # Asked for once: the trigger may have to ask its system.
+        self._partitions = self._partitions or self._trigger.partitions(self._run.workers)
+        return self._partitions
 
     def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> _Partition:
         """Open the reader of one partition."""

@@ -214,15 +214,17 @@ class Outbox:
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.trouble is None:  # noqa: SLF001
             self.trouble = classify(error, "broker")
 
+    def serve(self) -> None:
+        """Take note of what librdkafka has to say."""
+        with self.lock:
+            try:
+                self.producer.poll(0)
+            except (KafkaException, SystemError) as raised:
+                self.error_of(raised)
+
     def _keep(self) -> None:
         while not self._closing.wait(_IDLE):
-            if self.lock.acquire(blocking=False):
-                try:
-                    self.producer.poll(0)
-                except (KafkaException, SystemError) as raised:
-                    self.error_of(raised)
-                finally:
-                    self.lock.release()
+            self.serve()
 
     def close(self) -> None:
         """Give up what is here, and free everything. Never raises."""

@@ -25,6 +25,9 @@ class Produce(Action):
     At-least-once. A record is delivered when all in-sync replicas of its partition have it. The producer is idempotent:
     the order of a partition is kept, and a broker that is away for a while costs no duplicate; they come from a
     crash of the flow, which has its last records produced again.
+
+    With `exactly_once` there are none for those who read the topic with `read_committed`. What a crash left open is
+    ended when the flow starts again. A record that is given up may then be in the dead-letter store twice.
     """
 
     connector: Annotated[Literal["kafka"], Field(description="Apache Kafka.", examples=["kafka"])] = "kafka"
@@ -71,7 +74,6 @@ class Produce(Action):
         Literal["none", "gzip", "snappy", "lz4", "zstd"],
         Field(description="How messages are compressed on their way and in the topic.", examples=["zstd"]),
     ] = "none"
-
     exactly_once: Annotated[
         bool,
         Field(
@@ -145,10 +147,10 @@ class Produce(Action):
             import confluent_kafka  # noqa: F401
         except ImportError:
             raise MissingDependencyError(connector="kafka", extra="kafka") from None
+        from sinks.kafka.exactly_once import ExactlyOnceProducer
         from sinks.kafka.producer import PlainProducer
-        from sinks.kafka.transactions import TransactionalProducer
 
-        return TransactionalProducer(self, context) if self.exactly_once else PlainProducer(self, context)
+        return ExactlyOnceProducer(self, context) if self.exactly_once else PlainProducer(self, context)
 
     def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:
         """`exactly_once`, where the trigger's offsets cannot be committed together with the messages."""

@@ -40,14 +40,17 @@ _OF_FIELDS = {
 _OF_THE_FLOW = frozenset(
     {
         "acks",
+        "auto.offset.reset",
         "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
         "enable.partition.eof",
         "group.id",
+        "group.instance.id",
         "isolation.level",
         "logger",
+        "on_commit",
         "on_delivery",
         "request.required.acks",
         "transactional.id",

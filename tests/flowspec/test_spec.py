@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 import flowspec
-from flowspec.connectors import Action
+from flowspec.connectors import Action, Trigger
 from flowspec.expressions import Expression
 from flowspec.spec import FlowSpec
 from flowspec.steps.filter import Filter
@@ -118,3 +118,21 @@ def test_the_public_names_are_there_and_sorted() -> None:
             assert getattr(flowspec, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         flowspec.nothing  # noqa: B018
+
+
+class Picky(Store):
+    """A sink that does not go with every flow."""
+
+    def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:
+        return ("path", f"it goes with no other sink than itself, not with {sinks - 1}") if sinks > 1 else None
+
+
+def test_a_sink_that_does_not_fit_the_flow_says_which_field_and_why() -> None:
+    FlowSpec(name="orders", trigger=TRIGGER, sinks=[Picky()])
+    with pytest.raises(ValidationError) as refused:
+        FlowSpec(name="orders", trigger=TRIGGER, sinks=[Store(), Picky(path="mine")])
+
+    (error,) = refused.value.errors()
+    assert error["loc"] == ("sinks", 1, "path")
+    assert error["msg"] == "it goes with no other sink than itself, not with 1"
+    assert error["input"] == "mine"

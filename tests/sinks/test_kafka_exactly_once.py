@@ -17,7 +17,7 @@ from flowspec.delivery.health import Health
 from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.records import Failure, Record
 from sinks.kafka import Produce
-from sinks.kafka.transactions import TransactionalProducer
+from sinks.kafka.exactly_once import ExactlyOnceProducer
 from tests.pipelines.flows import eventually
 from tests.servers.kafka import KafkaBroker
 from tests.sinks.ends import records
@@ -29,7 +29,7 @@ class Group:
     def __init__(self, kafka: KafkaBroker, source: str) -> None:
         self.name = f"group-of-{source}"
         self.lost: set[int] = set()
-        self.transaction: TransactionalProducer | None = None
+        self.transaction: ExactlyOnceProducer | None = None
         self.memberships: list[Any] = []
         """What is answered first."""
         self._source = source
@@ -39,7 +39,7 @@ class Group:
         self.consumer.subscribe([source])
         eventually(lambda: bool(self.consumer.poll(0.1) or self.consumer.assignment()), "the group has a member")
 
-    def enlist(self, transaction: TransactionalProducer) -> None:
+    def enlist(self, transaction: ExactlyOnceProducer) -> None:
         self.transaction = transaction
 
     def owns(self, record: Record) -> bool:
