@@ -245,7 +245,7 @@ def main(broker: KafkaBroker) -> None:
     note(
         f"Apache Kafka on the same machine, {_MESSAGES:,} orders of {len(orders(1)[0])} bytes in one partition, three "
         f"of four pass the filter, batches of {_BATCH}, medians of {_ROUNDS} interleaved runs. The flow has metadata, "
-        "External ID and error handling on; so has the loop that does the same work. Bare loops fetch as the flow does, "
+        "External ID and error handling on; so has the loop that does the same work. Bare loops fetch as the flow does "
         "and flush each batch before they commit; stock Bytewax neither commits to a group nor waits for reports."
     )
 
