@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from pydantic import Field
 
+from benchmarks.clock import Clock
 from benchmarks.engine import run
 from benchmarks.measure import Result, interleaved, note, show
 from benchmarks.servers import BenchmarkServer
@@ -35,46 +37,12 @@ _THREADS = 4
 _WAIT_TIME = 1
 
 
-class _Clock:
-    """Times a client from its first receive until nine of ten messages are deleted.
-
-    What comes before is start-up; the tail, where threads run dry, is nobody's speed.
-    """
-
-    def __init__(self) -> None:
-        self.deleted = 0
-        self._started: tuple[float, float] | None = None
-        self._result: Result | None = None
-        self._lock = threading.Lock()
-
-    def watch(self, client: SQSClient) -> SQSClient:
-        """Time the calls of a client."""
-        client.meta.events.register("before-call.sqs.ReceiveMessage", self._start)
-        client.meta.events.register("after-call.sqs.DeleteMessageBatch", self._count)
-        return client
-
-    def _start(self, **_: Any) -> None:
-        with self._lock:
-            self._started = self._started or (time.perf_counter(), time.process_time())
-
-    def _count(self, parsed: dict[str, Any], **_: Any) -> None:
-        with self._lock:
-            self.deleted += len(parsed.get("Successful", []))
-            if self._started and self._result is None and self.deleted >= _MESSAGES * 0.9:
-                wall, cpu = self._started
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                self._result = Result(self.deleted / wall, cpu / self.deleted * 1e6)
-
-    def result(self) -> Result:
-        """The result.
-
-        Raises:
-            RuntimeError: messages are missing.
-        """
-        if self._result is None:
-            msg = f"only {self.deleted} of {_MESSAGES} messages were deleted"
-            raise RuntimeError(msg)
-        return self._result
+def _watched(client: SQSClient, clock: Clock) -> SQSClient:
+    """Have the deletes of a client counted: a message is done when it is deleted."""
+    client.meta.events.register(
+        "after-call.sqs.DeleteMessageBatch", lambda parsed, **_: clock.count(len(parsed.get("Successful", [])))
+    )
+    return client
 
 
 class _WatchedAccount(AwsAccount):
@@ -129,10 +97,10 @@ def _bare(account: dict[str, Any], url: str) -> Result:
         aws_access_key_id=account["access_key_id"],
         aws_secret_access_key=account["secret_access_key"],
     )
-    clock = _Clock()
-    clock.watch(client)
+    clock = Clock(_MESSAGES, _MESSAGES)
+    _watched(client, clock)
     threads = [
-        threading.Thread(target=_receive_and_delete, args=(client, url, lambda: clock.deleted >= _MESSAGES))
+        threading.Thread(target=_receive_and_delete, args=(client, url, lambda: clock.finished))
         for _ in range(_THREADS)
     ]
     for thread in threads:
@@ -144,12 +112,12 @@ def _bare(account: dict[str, Any], url: str) -> Result:
 
 
 def _flow(account: dict[str, Any], url: str, state_dir: Path) -> Result:
-    clock = _Clock()
+    clock = Clock(_MESSAGES, _MESSAGES)
     spec = FlowSpec(
         name="orders",
         trigger=ListenQueue(
             queue_url=url,
-            account=_WatchedAccount(**account, watch=clock.watch),
+            account=_WatchedAccount(**account, watch=partial(_watched, clock=clock)),
             receivers=_THREADS,
             wait_time=_WAIT_TIME,
             external_id=Expression("order_id"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtim
 from pydantic import Field, PrivateAttr
 from typing_extensions import Self
 
+from flowspec.errors import FatalError
 from flowspec.expressions import Expression
 from flowspec.fields import Duration
 from flowspec.formats import Decoder, Format, decoder
@@ -50,6 +51,20 @@ class Account(SpecModel):
     def known_as(self) -> str | None:
         """Its name in the accounts file; None for one that a spec has in itself."""
         return self._known_as
+
+    @classmethod
+    def of(cls, account: Self | str | None) -> Self:
+        """The account that a field of a spec has; without one, what the model has by default.
+
+        Raises:
+            FatalError: the field has only the name of one.
+        """
+        if isinstance(account, str):
+            msg = (
+                f"account {account!r} is only a name; load the spec with its accounts file, or give the account itself"
+            )
+            raise FatalError(msg)
+        return account or cls()
 
     def named(self, name: str) -> Self:
         """The same account, known by a name."""

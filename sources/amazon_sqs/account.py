@@ -72,20 +72,6 @@ class AwsAccount(Account):
             raise ValueError(msg)
         return self
 
-    @classmethod
-    def of(cls, account: AwsAccount | str | None) -> AwsAccount:
-        """The account that a field has; without one, all of it comes from boto3's chain.
-
-        Raises:
-            FatalError: the field has only the name of one.
-        """
-        if isinstance(account, str):
-            msg = (
-                f"account {account!r} is only a name; load the spec with its accounts file, or give the account itself"
-            )
-            raise FatalError(msg)
-        return account or cls()
-
     def client(self, service: str, *, url: str, connections: int) -> Any:
         """A client of `service` that any number of threads may share; nothing is connected yet.
 

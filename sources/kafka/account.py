@@ -204,20 +204,6 @@ class KafkaAccount(Account):
         """The bootstrap servers, one by one."""
         return _listed(self.bootstrap_servers)
 
-    @classmethod
-    def of(cls, account: KafkaAccount | str) -> KafkaAccount:
-        """The account that a field has.
-
-        Raises:
-            FatalError: the field has only the name of one.
-        """
-        if isinstance(account, str):
-            msg = (
-                f"account {account!r} is only a name; load the spec with its accounts file, or give the account itself"
-            )
-            raise FatalError(msg)
-        return account
-
     def config(self, client_id: str = "trigger-flows") -> dict[str, Any]:
         """What confluent-kafka's clients are made with, secrets in clear.
 

@@ -137,20 +137,6 @@ class RabbitAccount(Account):
             raise ValueError(msg)
         return self
 
-    @classmethod
-    def of(cls, account: RabbitAccount | str | None) -> RabbitAccount:
-        """The account that a field has; without one, the broker of this machine.
-
-        Raises:
-            FatalError: the field has only the name of one.
-        """
-        if isinstance(account, str):
-            msg = (
-                f"account {account!r} is only a name; load the spec with its accounts file, or give the account itself"
-            )
-            raise FatalError(msg)
-        return account or cls()
-
     def parameters(self, connection_name: str) -> list[pika.ConnectionParameters]:
         """How to connect to each broker, in the order in which they are to be tried.
 
