@@ -47,7 +47,9 @@ class Background:
             try:
                 piece()
             except TransientError as error:
-                self._health.down(error)
+                # A call that the end of the flow cut off says nothing about the system.
+                if not stopping.is_set():
+                    self._health.down(error)
                 stopping.wait(backoff.next())
             except FatalError as error:
                 self._failed(error)

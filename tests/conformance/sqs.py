@@ -120,7 +120,7 @@ class FifoQueue(StandardQueue):
     """A queue that keeps the order of each message group."""
 
     fifo = True
-    many = 5_000
+    many = 2_000
     keys = ("a", "b", "c")
     _ids = itertools.count()
 
