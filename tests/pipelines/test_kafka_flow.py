@@ -1,4 +1,4 @@
-"""A flow from topics to a file by the command line, where it is not like other systems: those cases are in `tests/conformance`."""
+"""A flow by the command line, in what is particular to Kafka: other cases are in `tests/conformance`."""
 
 from __future__ import annotations
 
