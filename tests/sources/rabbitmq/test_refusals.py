@@ -54,14 +54,14 @@ def test_a_virtual_host_that_does_not_exist(rabbitmq: RabbitNode, open_reader: O
 
 def test_a_queue_that_others_may_not_read(rabbitmq: RabbitNode, open_reader: Open) -> None:
     queue = rabbitmq.create_queue()
-    rabbitmq.evaluate('rabbit_auth_backend_internal:add_user(<<"reader">>, <<"secret">>, <<"test">>).')
+    rabbitmq.evaluate('rabbit_auth_backend_internal:add_user(<<"stranger">>, <<"secret">>, <<"test">>).')
     rabbitmq.evaluate(
-        'rabbit_auth_backend_internal:set_permissions(<<"reader">>, <<"/">>, <<"">>, <<"">>, <<"">>, <<"test">>).'
+        'rabbit_auth_backend_internal:set_permissions(<<"stranger">>, <<"/">>, <<"">>, <<"">>, <<"">>, <<"test">>).'
     )
 
-    text = refusal(open_reader(account_with(rabbitmq, username="reader", password="secret"), queue))
+    text = refusal(open_reader(account_with(rabbitmq, username="stranger", password="secret"), queue))
 
-    assert re.search("access to queue .* refused for user 'reader'", text)
+    assert re.search("access to queue .* refused for user 'stranger'", text)
 
 
 def test_a_queue_that_was_declared_otherwise(rabbitmq: RabbitNode, open_reader: Open) -> None:
