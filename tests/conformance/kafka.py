@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -14,6 +12,7 @@ from sinks.testing import Received, SinkHarness
 from sources.testing import TriggerHarness
 from sources.testing.harness import Harness
 from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka_commits import check_owners, commits
 from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ["Topic", "TopicSink"]
@@ -107,16 +106,9 @@ class Topic(_Topic, TriggerHarness):
             self.up()
 
     def check_commits(self) -> None:
-        """See that the offsets of each partition never went back.
-
-        A commit by a member that had lost the partition would be behind, or be followed by, one of its new owner.
-        """
-        commits = defaultdict(list)
-        for partition, offset in _commits(self._broker, self._group, self._topic):
-            commits[partition].append(offset)
-        assert set(commits) == set(range(_PARTITIONS))
-        for offsets in commits.values():
-            assert offsets == sorted(offsets)
+        history = commits(self._broker, self._group, self._topic)
+        assert {commit.partition for commit in history} == set(range(_PARTITIONS))
+        check_owners(history)
 
 
 class TopicSink(_Topic, SinkHarness):
@@ -159,24 +151,3 @@ class TopicSink(_Topic, SinkHarness):
             headers = {name: value.decode() for name, value in pairs}
             self._received.append(Received(message.value() or b"", headers))
         return self._received
-
-
-def _commits(broker: KafkaBroker, group: str, topic: str) -> Iterator[tuple[int, int]]:
-    """Every commit of a group, oldest first, from the topic in which the broker keeps them."""
-    for message in broker.consume("__consumer_offsets"):
-        key, value = message.key(), message.value()
-        if key is None or value is None or struct.unpack_from(">h", key)[0] > 1:
-            continue
-        (whose, of), rest = _texts(key[2:], 2)
-        if (whose, of) == (group, topic):
-            yield struct.unpack(">i", rest)[0], struct.unpack_from(">q", value, 2)[0]
-
-
-def _texts(data: bytes, count: int) -> tuple[tuple[str, ...], bytes]:
-    """The first texts of a Kafka structure, each behind its length, and what follows them."""
-    texts = []
-    for _ in range(count):
-        end = 2 + struct.unpack_from(">h", data)[0]
-        texts.append(data[2:end].decode())
-        data = data[end:]
-    return tuple(texts), data

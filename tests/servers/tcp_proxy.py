@@ -27,7 +27,7 @@ class TcpProxy:
         self.port = server_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
-        self._accepting: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._delay = 0.0
@@ -74,14 +74,16 @@ class TcpProxy:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _up(self) -> None:
-        if self._accepting is None:
-            self._accepting = self._loop.create_task(self._accept(socket.create_server(("127.0.0.1", self.port))))
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     async def _down(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.wait([self._accepting])
-            self._accepting = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         await self._cut()
 
     async def _cut(self) -> None:
@@ -89,14 +91,14 @@ class TcpProxy:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        listener.setblocking(False)
-        with listener:
-            while True:
-                client, _ = await self._loop.sock_accept(listener)
-                connection = self._loop.create_task(self._serve(client))
-                self._connections.add(connection)
-                connection.add_done_callback(self._connections.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            client, _ = listener.accept()
+            connection = self._loop.create_task(self._serve(client))
+            self._connections.add(connection)
+            connection.add_done_callback(self._connections.discard)
+            # One that is cut before it began to serve has nobody else who closes it.
+            connection.add_done_callback(lambda _: client.close())
 
     async def _serve(self, client: socket.socket) -> None:
         with client, socket.socket() as target:

@@ -22,8 +22,8 @@ from sources.kafka import ConsumeTopics
 from sources.kafka.reader import TopicsReader
 from tests.pipelines.flows import eventually
 from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka_commits import check_owners, commits
 from tests.servers.missing import missing
-from tests.sources.kafka.commits import commits
 from tests.sources.kafka.conftest import Open
 
 SHORT = {"session_timeout_ms": 6000, "max_poll_interval_ms": 6000, "heartbeat_interval_ms": 1000}
@@ -517,18 +517,8 @@ def test_members_that_join_and_leave_lose_nothing_and_commit_only_what_is_theirs
     seen = [number for worker in workers for number in worker.seen]
     assert sorted(seen) == list(range(total)), "each of them once: a partition moves when what is read is delivered"
     history = commits(kafka, group(topic), topic)
-    for partition in range(6):
-        made = [commit for commit in history if commit.partition == partition]
-        offsets = [commit.offset for commit in made]
-        assert offsets == sorted(offsets), "no commit goes back"
-        owners = [
-            one.member
-            for one, before in zip(made, [None, *made], strict=False)
-            if before is None or one.member != before.member
-        ]
-        assert len(owners) <= 2 * joins + 1, "a partition has one owner at a time"
-        others = [owner for owner in owners if owner.startswith("other")]
-        assert len(others) == len(set(others)), "who has left commits no more"
+    assert {commit.partition for commit in history} == set(range(6))
+    check_owners(history)
 
 
 def test_what_is_not_delivered_in_time_goes_to_the_next_owner(kafka: KafkaBroker, open_reader: Open) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 from tests.servers.kafka import KafkaBroker
 
-__all__ = ["Commit", "commits"]
+__all__ = ["Commit", "check_owners", "commits"]
 
 _TOPIC = "__consumer_offsets"
 _KEY_VERSIONS = (0, 1)
@@ -55,3 +58,18 @@ def commits(kafka: KafkaBroker, group: str, topic: str) -> list[Commit]:
         offset, _ = content.number("q"), content.number("i")
         found.append(Commit(partition, offset, content.text()))
     return found
+
+
+def check_owners(history: Iterable[Commit]) -> None:
+    """See that each partition had one owner at a time, and that its offset never went back.
+
+    Members may lose a partition and have it again, but no two of them twice in turn: then one has committed what was
+    the other's. That holds where, of any two members, one at most has the partition more than once.
+    """
+    for partition, made in groupby(sorted(history, key=attrgetter("partition")), attrgetter("partition")):
+        ordered = list(made)
+        offsets = [commit.offset for commit in ordered]
+        assert offsets == sorted(offsets), f"the offset of partition {partition} went back"
+        owners = [member for member, _ in groupby(commit.member for commit in ordered)]
+        changes = list(pairwise(owners))
+        assert len(changes) == len(set(changes)), f"commits to partition {partition} of who had lost it: {owners}"
