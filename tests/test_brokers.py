@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ def test_brokers_to_play_with(tmp_path_factory: pytest.TempPathFactory, tmp_path
     with (
         (tmp_path / "errors").open("wb") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as brokers,
+        ExitStack() as stack,
     ):
+        # One that fails must not be waited for.
+        stack.callback(brokers.kill)
         assert brokers.stdout is not None
         printed = "".join(iter(brokers.stdout.readline, "Ctrl-C ends them, and what they have is gone.\n"))
         ports = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", printed)}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from pipelines.demo.tether import end_tethered, start_tethered
 
@@ -19,20 +22,30 @@ __all__ = ["ServerProcess", "listens", "server_port"]
 _PATIENCE = 180.0
 """Seconds until a server counts as not starting."""
 
-_given: set[int] = set()
+_given: dict[int, IO[bytes]] = {}
+"""The ports of this process, each with a lock that it holds: others on this machine take no such port."""
 
 
 def server_port() -> int:
-    """A port for a server that may go away and come back.
+    """A port for a server that may go away and come back, as long as this process lives.
 
     It is below those that the system gives to clients: one that tries to reach a server which is down could be given
     the very port it calls, be connected to itself, and keep the server from coming back.
     """
+    locks = Path(tempfile.gettempdir()) / "trigger-flows-ports"
+    locks.mkdir(exist_ok=True)
     while True:
         port = random.randrange(20_000, 32_768)
+        lock = (locks / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
         if port not in _given and not listens(port):
-            _given.add(port)
+            _given[port] = lock
             return port
+        lock.close()
 
 
 def listens(port: int) -> bool:
