@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow
 from flowspec.connectors import StreamTrigger
 from flowspec.delivery.sink import Barrier, SinkWriter
 from flowspec.delivery.source import TriggerSource
-from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id_stage, step_stage
+from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id_stage, step_stage, undecodable_stage
 from flowspec.formats import format_name
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ def compile_flow(spec: FlowSpec, run: FlowRun) -> Dataflow:
 
 def _stages(spec: FlowSpec, run: FlowRun) -> list[Stage]:
     trigger = spec.trigger
-    stages = []
     if isinstance(trigger, StreamTrigger):
-        stages.append(decode_stage(trigger.decoder(), format_name(trigger.format), run))
+        stages = [decode_stage(trigger.decoder(), format_name(trigger.format), run)]
+    else:
+        stages = [undecodable_stage()]
     if trigger.external_id is not None:
         stages.append(external_id_stage(trigger.external_id))
     return stages + [step_stage(name, step) for name, step in spec.named_steps()]

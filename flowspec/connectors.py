@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, PrivateAttr
@@ -86,6 +87,8 @@ class WorkerContext:
     """Where the reader or writer says whether it reaches its system."""
     readers: Sequence[Reader] = ()
     """What the trigger has opened on the worker when the first record comes; for a writer that commits with it."""
+    state_dir: Path = Path(".pipelines")
+    """Where the flow keeps what must survive the process."""
 
 
 class Reader(Protocol):

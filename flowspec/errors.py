@@ -12,6 +12,11 @@ class FlowError(Exception):
 class TransientError(FlowError):
     """The other system cannot do it now: it is tried again, with backoff, for as long as it takes."""
 
+    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+        """`retry_after` are the seconds that the system wants to be left alone for."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
 
 class FatalError(FlowError):
     """Trying again cannot help (no such queue, access denied): the flow stops with exit code 1."""

@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "connectors": "List the connectors, or show the fields of one.",
+    "cursor": "Show or set where a polling trigger goes on.",
     "demo": "Run an example flow on an embedded queue and see records move.",
     "graph": "Show a flow as a graph.",
     "run": "Run a flow.",

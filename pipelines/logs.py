@@ -16,6 +16,8 @@ _TALKATIVE = {
     **dict.fromkeys(("boto3", "botocore", "urllib3", "s3transfer"), logging.WARNING),
     # It logs ten errors, with tracebacks, for each connection that is lost: our own line says it once.
     "pika": logging.CRITICAL,
+    # It warns of each statement that the database refused; that is a dead letter.
+    "psycopg": logging.ERROR,
 }
 
 

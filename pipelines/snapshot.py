@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from flowspec.delivery.tally import Latencies, Tally
 
 if TYPE_CHECKING:
-    from flowspec.delivery.health import Health, HealthState
+    from flowspec.delivery.health import Health, HealthState, LastPoll
     from flowspec.delivery.run import FlowRun
 
 __all__ = ["EndState", "RunState", "Snapshot"]
@@ -30,17 +30,24 @@ class EndState:
     retries: int = 0
     lag: int | None = None
     """Records that the system has and the flow has not taken yet; None where it does not say."""
+    last_poll: LastPoll | None = None
+    """Of a polling trigger."""
 
     @classmethod
     def of(cls, health: Health) -> EndState:
         """The state at this moment."""
-        return cls(health.state, health.reason, health.since, health.retries, health.lag)
+        return cls(health.state, health.reason, health.since, health.retries, health.lag, health.last_poll)
 
     def merge(self, other: EndState) -> EndState:
         """The state of the same end on two workers: down if it is on one; a worker without work stays `starting`."""
         telling = min(self, other, key=lambda end: _TELLING_FIRST.index(end.state))
         known = [lag for lag in (self.lag, other.lag) if lag is not None]
-        return replace(telling, retries=self.retries + other.retries, lag=sum(known) if known else None)
+        return replace(
+            telling,
+            retries=self.retries + other.retries,
+            lag=sum(known) if known else None,
+            last_poll=self.last_poll or other.last_poll,
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -182,8 +183,19 @@ def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
 
 
 def _end_as_json(end: EndState) -> dict[str, Any]:
-    since = None if end.since is None else datetime.fromtimestamp(end.since, timezone.utc)
-    return {"state": end.state, "reason": end.reason, "since": since, "retries": end.retries, "lag": end.lag}
+    poll = end.last_poll
+    return {
+        "state": end.state,
+        "reason": end.reason,
+        "since": _as_time(end.since),
+        "retries": end.retries,
+        "lag": end.lag,
+        "last_poll": poll and {**asdict(poll), "at": _as_time(poll.at)},
+    }
+
+
+def _as_time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
@@ -212,7 +224,9 @@ def _end_as_text(end: EndState) -> str:
 
     reason = "" if end.reason is None else f" ({end.retries} tries) {escape(end.reason)}"
     lag = "" if end.lag is None else f"  [dim]({end.lag:,} behind)[/dim]"
-    return f"[{_COLORS[end.state]}]{end.state}[/{_COLORS[end.state]}]{reason}{lag}"
+    poll = end.last_poll
+    polled = "" if poll is None else f"  [dim]({poll.records:,} in {_short(poll.seconds)})[/dim]"
+    return f"[{_COLORS[end.state]}]{end.state}[/{_COLORS[end.state]}]{reason}{lag}{polled}"
 
 
 def _short(seconds: float | None) -> str:

@@ -50,7 +50,7 @@ class Background:
                 # A call that the end of the flow cut off says nothing about the system.
                 if not stopping.is_set():
                     self._health.down(error)
-                stopping.wait(backoff.next())
+                stopping.wait(backoff.after(error))
             except FatalError as error:
                 self._failed(error)
                 return

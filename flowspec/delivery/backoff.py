@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from flowspec.errors import TransientError
+
 __all__ = ["Backoff"]
 
 
@@ -22,6 +24,10 @@ class Backoff:
         """Seconds to wait before the next attempt."""
         delay, self._next = self._next, min(self._next * 2, self._most)
         return delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+
+    def after(self, error: Exception) -> float:
+        """Seconds to wait after `error`: no less than it asks for."""
+        return max(self.next(), error.retry_after if isinstance(error, TransientError) else 0.0)
 
     def reset(self) -> None:
         """Begin at `first` again: an attempt succeeded."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from flowspec.errors import FatalError
+from flowspec.errors import FatalError, RecordError
 from flowspec.jsonlines import Appender
 from flowspec.records import Record
 
@@ -95,7 +95,7 @@ class DeadLetters:
                 "key": _plain(record.key),
                 "headers": _plain(record.headers),
                 "payload": _payload(record.raw),
-                "body": _plain(record.body),
+                "body": None if isinstance(record.body, RecordError) else _plain(record.body),
             },
             option=orjson.OPT_UTC_Z,
         )

@@ -8,11 +8,25 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["Health", "HealthState"]
+__all__ = ["Health", "HealthState", "LastPoll"]
 
 HealthState: TypeAlias = Literal["starting", "up", "down"]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LastPoll:
+    """The last query of a polling trigger that was answered."""
+
+    what: str
+    """The query, without secrets."""
+    seconds: float
+    """How long it took."""
+    records: int
+    """How many records it found."""
+    at: float
+    """When it was answered, in seconds since the epoch."""
 
 
 @dataclass
@@ -33,6 +47,10 @@ class Health:
     """Attempts that failed, ever."""
     lag: int | None = None
     """Records that the system has for this worker and the flow has not taken yet; None where it does not say."""
+    last_poll: LastPoll | None = None
+    """Of a polling trigger."""
+    asking: bool = False
+    """Whether the system is being asked and may have something: a flow is not idle before it has answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def up(self) -> None:

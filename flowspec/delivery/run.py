@@ -96,7 +96,7 @@ class FlowRun:
         """What the reader or writer called `name` is told."""
         health = Health(name)
         self.healths.append(health)
-        return WorkerContext(self.flow, self.worker, self.workers, self.stopping, health, self.readers)
+        return WorkerContext(self.flow, self.worker, self.workers, self.stopping, health, self.readers, self.state_dir)
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Give up records that failed.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -80,7 +81,9 @@ class SinkWriter:
     def _sort_out(
         self, failures: Sequence[Failure], attempts: int, first_try: float, backoff: Backoff
     ) -> Sequence[Record]:
-        transient = [failure for failure in failures if isinstance(failure.error, TransientError)]
+        transient = [
+            (failure.record, failure.error) for failure in failures if isinstance(failure.error, TransientError)
+        ]
         self._run.bury(
             [
                 DeadLetter(failure.record, self._name, failure.error, attempts, first_try)
@@ -89,14 +92,14 @@ class SinkWriter:
             ]
         )
         if transient:
-            self._wait(backoff, transient[0].error)
+            self._wait(backoff, max((error for _, error in transient), key=attrgetter("retry_after")))
         else:
             self._health.up()
-        return [failure.record for failure in transient]
+        return [record for record, _ in transient]
 
     def _wait(self, backoff: Backoff, error: Exception) -> None:
         self._health.down(error)
-        self._run.wait_to_retry(backoff.next(), error)
+        self._run.wait_to_retry(backoff.after(error), error)
 
 
 class _NoState(StatefulSinkPartition[Any, None]):

@@ -94,6 +94,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         most = self._batch_size
         if run.limit is not None:
             most = min(most, run.limit - run.tally.received)
+        asked = self._health.asking
         try:
             # While an epoch is open its records go one operator further after each call of ours: waiting holds them up.
             records = self._reader.read(most, _WAIT_ALONE if self._alone and not self._emitted else 0.0)
@@ -104,7 +105,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
             self._emitted.append((time.monotonic(), len(records)))
             run.tally.received += len(records)
             run.tally.in_flight += len(records)
-        elif self._is_idle():
+        elif self._is_idle() and not asked:
             return self._end()
         return records
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flowspec.records import Record
     from flowspec.steps.base import ErrorPolicy, Step, Transform
 
-__all__ = ["FusedSteps", "Stage", "decode_stage", "external_id_stage", "step_stage"]
+__all__ = ["FusedSteps", "Stage", "decode_stage", "external_id_stage", "step_stage", "undecodable_stage"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,18 @@ def decode_stage(decode: Decoder, name: str, run: FlowRun) -> Stage:
     return Stage("decode", _Patient(transform, run))
 
 
+def undecodable_stage() -> Stage:
+    """The stage that gives up records whose reader could not make a body of their payload: it left the error there."""
+
+    def transform(records: list[Record]) -> list[Record]:
+        for record in records:
+            if isinstance(record.body, RecordError):
+                raise record.body
+        return records
+
+    return Stage("decode", transform)
+
+
 class _Patient:
     """A transform that is tried again while another system keeps it from its work; the trigger is down meanwhile."""
 
@@ -82,7 +94,7 @@ class _Patient:
         if self._health is None:
             self._health = self._run.context("trigger").health
         self._health.down(error)
-        self._run.wait_to_retry(backoff.next(), error)
+        self._run.wait_to_retry(backoff.after(error), error)
 
     def _is_back(self) -> None:
         if self._health is not None:

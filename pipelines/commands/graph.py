@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from pipelines.arguments import ACCOUNTS, SPEC
+
 __all__ = ["command"]
 
 
 @click.command("graph")
-@click.argument("spec", type=click.Path(path_type=Path))
+@SPEC
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
-@click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
+@ACCOUNTS
 def command(spec: Path, form: str, accounts: Path | None) -> None:
     """Show the flow of SPEC as a graph."""
     from flowspec.loading import load

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from pipelines.arguments import ACCOUNTS, SPEC, STATE_DIR
 
 if TYPE_CHECKING:
     from pipelines.options import RunOptions
@@ -33,18 +34,12 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 
 @click.command("run")
-@click.argument("spec", type=click.Path(path_type=Path))
+@SPEC
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work."
 )
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".pipelines"),
-    show_default=True,
-    help="Where dead letters and logs are kept.",
-)
-@click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
+@STATE_DIR
+@ACCOUNTS
 @click.option(
     "--until-idle",
     metavar="SECONDS",

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from pipelines.arguments import ACCOUNTS
+
 __all__ = ["command"]
 
 
 @click.command("validate")
 @click.argument("specs", metavar="SPEC...", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--accounts", type=click.Path(path_type=Path), help="The file of the accounts.")
+@ACCOUNTS
 def command(specs: tuple[Path, ...], accounts: Path | None) -> None:
     """Check specs, and name everything that is wrong with each."""
     from flowspec.loading import SpecError, load

@@ -20,6 +20,6 @@ import pytest
 pytest.register_assert_rewrite(*(module.name for module in pkgutil.iter_modules(__path__, f"{__name__}.")))
 
 from sources.testing.conformance import TriggerConformance  # noqa: E402 - asserts are rewritten at the import
-from sources.testing.harness import TriggerHarness  # noqa: E402
+from sources.testing.harness import PollingHarness, TriggerHarness  # noqa: E402
 
-__all__ = ["TriggerConformance", "TriggerHarness"]
+__all__ = ["PollingHarness", "TriggerConformance", "TriggerHarness"]

@@ -122,10 +122,11 @@ class Conformance:
         request.applymarker(pytest.mark.xfail(reason=f"waived: {reason}", strict=True))
 
     @pytest.fixture
-    def harness(self, server: Any) -> Iterator[Harness]:
+    def harness(self, server: Any, tmp_path: Path) -> Iterator[Harness]:
         """A place in the system, made for the test."""
         made: Any = self.harness_type
         with closing(made(server)) as harness:
+            harness.directory = tmp_path
             yield harness
 
     @pytest.fixture

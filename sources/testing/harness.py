@@ -6,10 +6,15 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-__all__ = ["Harness", "TriggerHarness", "optional"]
+from flowspec.polling.store import CursorStore
 
+__all__ = ["FLOW", "Harness", "PollingHarness", "TriggerHarness", "optional"]
+
+FLOW = "conformance"
+"""The name of all flows."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -22,6 +27,9 @@ def optional(method: Method) -> Method:
 
 class Harness:
     """A place in a real system, made for one test, and a client to it that is not ours."""
+
+    directory: Path
+    """Where the flows of the test are, and their state directory `state`."""
 
     @classmethod
     def offers(cls, name: str) -> bool:
@@ -110,7 +118,24 @@ class TriggerHarness(Harness, ABC):
         """While it lasts the system refuses the commits of a `proxied` trigger, or they do not reach it."""
         raise NotImplementedError
 
+    @property
+    @optional
+    def shared(self) -> bool:
+        """That independent runs share the records among them."""
+        raise NotImplementedError
+
     @optional
     def check_commits(self) -> None:
         """See, in what the system remembers, that no reader committed what was another's by then."""
         raise NotImplementedError
+
+
+class PollingHarness(TriggerHarness):
+    """What is polled: the cursor, and so what is left, is the flow's own business."""
+
+    event: ClassVar[str]
+    """The trigger in the registry, `connector.event`."""
+
+    def saved_cursor(self) -> Any:
+        """The cursor that the flows of the test have saved; None where there is none."""
+        return CursorStore(self.directory / "state", FLOW, self.event).load().cursor

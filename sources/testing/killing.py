@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sources.testing.cases import Conformance
+from sources.testing.cases import Conformance, needs
 from sources.testing.feeder import Feeder
 from sources.testing.flows import eventually
 from sources.testing.harness import TriggerHarness
@@ -75,6 +75,7 @@ class Killing(Conformance):
             eventually(lambda: harness.left() == 0, "all are committed")
         lab.delivered_once(range(300))
 
+    @needs("shared")
     @pytest.mark.parametrize("leaving", _VISITS)
     def test_30_joining_and_leaving(self, harness: TriggerHarness, lab: Lab, leaving: str) -> None:
         """A second, independent run joins and leaves, again and again: nothing lost, no commit after a revoke."""

@@ -17,6 +17,7 @@ from flowspec.delivery.health import Health
 from flowspec.registry import register
 from sources.testbed import Flaky, ReadLines
 from sources.testing.flows import HostedFlow, Output, RunningFlow, eventually
+from sources.testing.harness import FLOW
 
 if TYPE_CHECKING:
     from flowspec.connectors import Reader, Writer
@@ -57,7 +58,7 @@ class Lab:
     ) -> dict[str, Any]:
         """The spec of a flow."""
         return {
-            "name": "conformance",
+            "name": FLOW,
             "trigger": {"external_id": "id", **trigger},
             "steps": list(steps),
             "sink": self.sink() if sink is None else sink,
@@ -119,7 +120,9 @@ class Lab:
         spec = loads(json.dumps(self.spec(trigger)))
         (partition,) = spec.trigger.partitions(1)
         with ExitStack() as stack:
-            context = WorkerContext(spec.name, 0, 1, threading.Event(), Health("trigger"))
+            context = WorkerContext(
+                spec.name, 0, 1, threading.Event(), Health("trigger"), state_dir=self.directory / "state"
+            )
             reader = spec.trigger.open(partition, None, context)
             stack.callback(reader.close, 5.0)
             yield reader

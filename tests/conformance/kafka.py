@@ -60,6 +60,7 @@ class Topic(_Topic, TriggerHarness):
 
     flood = (4_000, 100_000)
     keys = ("a", "b", "c", "d", "e")
+    shared = True
     ack_timeout = 6.0
     """The session timeout, after which a member that says nothing is put out of its group."""
 

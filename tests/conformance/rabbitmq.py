@@ -59,6 +59,7 @@ class ClassicQueue(_Queue, TriggerHarness):
     flood = (1_000, 100_000)
     keys = ("the queue",)
     """All that a queue has is in one order."""
+    shared = True
     ack_timeout = 2.0 * _HEARTBEAT
     """A client that misses two heartbeats is cut off."""
 

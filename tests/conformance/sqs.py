@@ -70,6 +70,7 @@ class StandardQueue(_Queue, TriggerHarness):
     many = 20_000
     backlog = 1_000
     flood = (500, 200_000)
+    shared = True
     ack_timeout = 6.0
     attributes: ClassVar = {"VisibilityTimeout": f"{ack_timeout:.0f}"}
 

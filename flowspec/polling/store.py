@@ -1,0 +1,133 @@
+"""Where the cursors of polling triggers are kept: a file for each flow and trigger, in the state directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flowspec.errors import FatalError, TransientError
+
+__all__ = ["CursorStore", "Saved"]
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What is kept of a trigger."""
+
+    basis: dict[str, Any] | None = None
+    """What the cursor is good for; None where there is none."""
+    cursor: Any = None
+    """Everything up to here is delivered; None where nothing was yet."""
+    since: Any = None
+    """Where to begin, as somebody has set it by hand; None where that is up to the spec."""
+    saved_at: str = ""
+
+
+class CursorStore:
+    """The cursor of one flow's trigger. A flow that is edited keeps it; a renamed one, or another trigger, begins anew.
+
+    It is written to a new file that then replaces the old one, so a crash leaves the one or the other. Only one process
+    may use it at a time.
+    """
+
+    def __init__(self, state_dir: Path, flow: str, trigger: str) -> None:
+        """Keep the cursor of a trigger, `connector.event`, of a flow; nothing is touched yet."""
+        self.path = state_dir / "cursors" / f"{flow}.{trigger}.json"
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Have the cursor for this process alone, until `close`.
+
+        Raises:
+            TransientError: another process has it.
+            FatalError: the state directory cannot be written.
+        """
+        if self._lock is not None:
+            return
+        path = self.path.with_suffix(".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            msg = f"the cursor cannot be kept in {path.parent}: {error.strerror or error}"
+            raise FatalError(msg) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 20, 0).decode("ascii", "replace").strip()
+            os.close(file)
+            msg = f"another run of this flow, process {holder or 'unknown'}, has the cursor {self.path}"
+            raise TransientError(msg) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
+        self._lock = file
+
+    def load(self) -> Saved:
+        """What is kept.
+
+        Raises:
+            FatalError: the file cannot be read.
+        """
+        try:
+            return Saved(**orjson.loads(self.path.read_bytes()))
+        except FileNotFoundError:
+            return Saved()
+        except (OSError, TypeError, orjson.JSONDecodeError) as error:
+            msg = f"the cursor in {self.path} cannot be read: {error}; remove the file to begin as `since` says"
+            raise FatalError(msg) from error
+
+    def save(self, basis: dict[str, Any], cursor: Any) -> None:
+        """Keep a cursor; when it returns it is on the disk.
+
+        Raises:
+            TransientError: it cannot be written now.
+        """
+        self._write(Saved(basis, cursor))
+
+    def begin_at(self, since: Any) -> None:
+        """Have the next run begin at a value, whatever was delivered.
+
+        Raises:
+            TransientError: it cannot be written now.
+        """
+        self._write(Saved(since=since))
+
+    def reset(self) -> None:
+        """Have the next run begin as its spec says."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let another process have the cursor."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _write(self, saved: Saved) -> None:
+        content = {
+            "basis": saved.basis,
+            "cursor": saved.cursor,
+            "since": saved.since,
+            "saved_at": datetime.now(timezone.utc),
+        }
+        fresh = self.path.with_suffix(".new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(orjson.dumps(content, default=_as_json, option=_OPTIONS))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+        except OSError as error:
+            msg = f"the cursor cannot be saved in {self.path}: {error.strerror or error}"
+            raise TransientError(msg) from error
+
+
+def _as_json(cursor: Any) -> Any:
+    return cursor.as_json()
