@@ -37,18 +37,23 @@ bench: $(VENV)/ready
 brokers: $(VENV)/ready brokers-installed
 	@$(RUN) -m tests.brokers
 
-# What tests start besides Python packages: RabbitMQ; Java and Maven, which gets Kafka; and kcat, a client of others.
+# What tests start besides Python packages: RabbitMQ; Java and Maven, which gets Kafka; PostgreSQL and MariaDB; and
+# kcat, a client of others. Debian's own servers of them are not started.
 # What is still missing then is named by the tests that need it.
 brokers-installed:
 	@missing="$$(test -x /usr/lib/rabbitmq/bin/rabbitmq-server || echo rabbitmq-server; \
 		command -v java >/dev/null || echo default-jre-headless; \
 		command -v mvn >/dev/null || echo maven; \
+		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || echo postgresql; \
+		test -x /usr/sbin/mariadbd || command -v mariadbd >/dev/null || echo mariadb-server; \
 		command -v kcat >/dev/null || echo kcat)"; \
 	test -z "$$missing" && exit; \
 	install="apt-get install -y --no-install-recommends"; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "Some tests need more than is installed here; on Debian, as root: $$install" $$missing; exit; fi; \
 	echo "Installing for the tests:" $$missing; export DEBIAN_FRONTEND=noninteractive; \
+	policy=/usr/sbin/policy-rc.d; test -e $$policy || { trap "rm $$policy" EXIT; \
+		printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; \
 	apt-get update -qq; \
 	for package in $$missing; do $$install -qq $$package >/dev/null || echo "Not installed: $$package"; done
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|latency|all`."""
+"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|sql|latency|all`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from benchmarks.measure import note
 if TYPE_CHECKING:
     from benchmarks.servers import Systems
 
-_ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "latency"]
-_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "latency"}
+_ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "sql", "latency"]
+_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "sql", "latency"}
 
 
 @click.command()
@@ -55,6 +55,10 @@ def _on_servers(chosen: list[str], systems: Systems) -> None:
         from benchmarks import kafka
 
         kafka.main(systems.kafka)
+    if "sql" in chosen:
+        from benchmarks import sql
+
+        sql.main(systems.postgresql)
     if "latency" in chosen:
         from benchmarks import latency
 

@@ -17,6 +17,7 @@ from sources.amazon_sqs import AwsAccount, ListenQueue
 from sources.kafka import ConsumeTopics, KafkaAccount
 from sources.rabbitmq import ConsumeQueue, RabbitAccount
 from tests.servers.kafka import KafkaBroker, kafka
+from tests.servers.postgresql import PostgresServer, postgresql
 from tests.servers.rabbitmq import RabbitNode, rabbitmq
 from tests.servers.sqs import SqsServer, elasticmq, ministack
 
@@ -58,6 +59,11 @@ class Systems:
     def kafka(self) -> KafkaBroker:
         """A Kafka broker."""
         return self._stack.enter_context(kafka(self._own("kafka")))
+
+    @cached_property
+    def postgresql(self) -> PostgresServer:
+        """A PostgreSQL server."""
+        return self._stack.enter_context(postgresql(self._own("postgresql")))
 
     def lines(self) -> Iterator[Line]:
         """What the latency of each is measured with."""

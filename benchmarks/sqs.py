@@ -50,8 +50,8 @@ class _WatchedAccount(AwsAccount):
 
     watch: Any = Field(exclude=True, repr=False)
 
-    def client(self, service: str, *, url: str, connections: int) -> Any:
-        return self.watch(super().client(service, url=url, connections=connections))
+    def client(self, service: str, *, url: str = "", connections: int, **options: Any) -> Any:
+        return self.watch(super().client(service, url=url, connections=connections, **options))
 
 
 def _filled(server: BenchmarkServer) -> str:

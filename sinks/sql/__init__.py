@@ -1,0 +1,5 @@
+"""SQL databases."""
+
+from sinks.sql.action import WriteRows
+
+__all__ = ["WriteRows"]
