@@ -1,0 +1,5 @@
+"""HTTP APIs."""
+
+from sinks.http.action import Request
+
+__all__ = ["Request"]
