@@ -1,0 +1,151 @@
+"""The listening socket and its connections, on a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from flowspec.delivery.background import Background
+from flowspec.errors import FatalError
+from sources.webhook.connection import Connection, Phase
+
+if TYPE_CHECKING:
+    from flowspec.delivery.health import Health
+    from sources.webhook.endpoint import Endpoint
+    from sources.webhook.trigger import Webhook
+
+__all__ = ["Server", "listen"]
+
+_KEEP_ALIVE = 75.0
+"""Seconds that a connection may be silent between two requests; the default of nginx."""
+_GOOD_BYE = 2.0
+"""Seconds that a sender has to read its last answer."""
+_BACKLOG = 1024
+_LOOK = 0.01
+"""Seconds between two looks whether all connections have ended."""
+_GRACE = 1.0
+"""Seconds that the thread has for its own end."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; connections wait until it is served.
+
+    Raises:
+        FatalError: the address cannot be used.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        # It may be bound while old connections fade away, but never while another socket listens.
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise FatalError(_complaint(host, port, error)) from error
+
+
+def _complaint(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is in use: another program, flow or run listens there; stop it, or give the "
+            "trigger another 'port'"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} of {host} may not be used; ports below 1024 need special rights, give another 'port'"
+    return f"cannot listen on port {port} of {host}: {error.strerror or error}; check 'host'"
+
+
+class Server:
+    """Serves the connections to one socket until it is closed."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        endpoint: Endpoint,
+        trigger: Webhook,
+        health: Health,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._listener = listener
+        self._endpoint = endpoint
+        self._most = trigger.connections
+        self._health = health
+        self._patience = {
+            Phase.RESTING: _KEEP_ALIVE,
+            Phase.RECEIVING: trigger.receive_timeout,
+            Phase.ANSWERING: trigger.answer_timeout,
+            Phase.LEAVING: _GOOD_BYE,
+        }
+        self._connections: set[Connection] = set()
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._closing = asyncio.Event()
+        self._close_time = 0.0
+        self._stopping = threading.Event()
+        self._thread = Background("webhook", health, failed)
+        self._thread.start(self._serve, self._stopping, "server")
+
+    def call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have a function called on the server's thread; no longer after `close`."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def stop(self) -> None:
+        """Accept no more connections; what is under way on others is answered."""
+        self.call(self._stop)
+
+    def close(self, timeout: float) -> None:
+        """Send the answers that are due and free the port, in `timeout` seconds at most."""
+        self._close_time = timeout
+        self._stopping.set()
+        self.call(self._closing.set)
+        self._thread.join(timeout + _GRACE)
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_until_complete(self._run())
+        finally:
+            self._stopping.set()
+            self._listener.close()
+            self._loop.close()
+
+    async def _run(self) -> None:
+        self._server = await self._loop.create_server(self._connection, sock=self._listener, backlog=_BACKLOG)
+        self._health.up()
+        await self._closing.wait()
+        until = self._loop.time() + self._close_time
+        self._stop()
+        # What was accepted a moment ago becomes a connection in a task of the loop.
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+        self._stop()
+        while self._connections and self._loop.time() < until:
+            await asyncio.sleep(_LOOK)
+        for connection in tuple(self._connections):
+            connection.abort()
+        while self._connections:
+            await asyncio.sleep(0)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.finish()
+
+    def _connection(self) -> asyncio.Protocol:
+        if len(self._connections) >= self._most:
+            return _Crowded()
+        connection = Connection(self._endpoint, self._patience, self._connections.discard)
+        self._connections.add(connection)
+        return connection
+
+
+class _Crowded(asyncio.Protocol):
+    """Sends a connection away that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).write(
+            b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+        )
+        transport.close()
