@@ -1,4 +1,4 @@
-"""The sinks of this machine: files, standard output, and nowhere."""
+"""The triggers and sinks of this machine: files, standard output, and nowhere."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import ClassVar
 import pytest
 
 from sinks.testing import SinkConformance
-from tests.conformance.local import File, Nowhere, StandardOutput
-from tests.conformance.waivers import APPENDS
+from sources.testing import TriggerConformance
+from tests.conformance.local import DroppedFiles, File, GrowingLog, Nowhere, StandardOutput
+from tests.conformance.waivers import APPENDS, POLLS
 
 _NO_SYSTEM = {
     3: "a line has the body of its record, and nothing beside it",
@@ -17,6 +18,30 @@ _NO_SYSTEM = {
     28: "no connection is needed",
     36: "what does not exist is made",
 }
+
+
+class NewFiles(TriggerConformance):
+    trigger = "files.new-files"
+    waivers: ClassVar = {
+        **POLLS,
+        **dict.fromkeys((3, 4), "a line has its record, and nothing beside it"),
+        23: "no connection is needed",
+        36: "a folder that is not there yet is waited for",
+    }
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Path:
+        return tmp_path
+
+
+class TestDroppedFiles(NewFiles):
+    system = "files"
+    harness_type = DroppedFiles
+
+
+class TestGrowingLog(NewFiles):
+    system = "a log"
+    harness_type = GrowingLog
 
 
 class TestFile(SinkConformance):
