@@ -38,6 +38,8 @@ class EmbeddedSqs:
             "MINISTACK_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "SERVICES": "sqs",
+            # It would listen on all interfaces.
+            "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
         }
         directory.mkdir(parents=True, exist_ok=True)

@@ -72,13 +72,14 @@ class AwsAccount(Account):
             raise ValueError(msg)
         return self
 
-    def client(self, service: str, *, url: str, connections: int) -> Any:
+    def client(self, service: str, *, url: str = "", connections: int, **options: Any) -> Any:
         """A client of `service` that any number of threads may share; nothing is connected yet.
 
         Args:
             service: Name of the AWS service, like `sqs`.
-            url: What the client is for; the region is taken from it where nothing else names one.
+            url: What the client is for, where that has one; the region is taken from it if nothing else names one.
             connections: How many calls run at the same time.
+            options: Of botocore's configuration, what the service needs otherwise than others.
 
         Raises:
             MissingDependencyError: boto3 is not installed.
@@ -88,10 +89,9 @@ class AwsAccount(Account):
             from botocore.config import Config
             from botocore.exceptions import BotoCoreError
         except ImportError:
-            raise MissingDependencyError(connector="amazon-sqs", extra="sqs") from None
+            raise MissingDependencyError(connector=f"amazon-{service}", extra=service) from None
         config = Config(
             connect_timeout=_CONNECT_TIMEOUT,
-            read_timeout=_READ_TIMEOUT,
             max_pool_connections=connections,
             # Each caller tries again for as long as it takes; here only a stale connection is made up for.
             retries={"mode": "standard", "total_max_attempts": 2},
@@ -99,6 +99,7 @@ class AwsAccount(Account):
             # Saves a twentieth of a call's CPU. What we pass is built by us.
             parameter_validation=False,
             user_agent_extra="trigger-flows",
+            **{"read_timeout": _READ_TIMEOUT, **options},
         )
         try:
             session: Any = self._session()
@@ -170,7 +171,7 @@ def _revealed(secret: SecretStr | None) -> str | None:
 
 def _endpoint_in(url: str) -> str | None:
     """The server that a queue's URL names, if it is not AWS itself; boto3's own settings come first."""
-    if _AWS.match(url) or not _ENDPOINT_SETTINGS.isdisjoint(os.environ):
+    if not url or _AWS.match(url) or not _ENDPOINT_SETTINGS.isdisjoint(os.environ):
         return None
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

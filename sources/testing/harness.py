@@ -76,6 +76,9 @@ class TriggerHarness(Harness, ABC):
     flood: ClassVar[tuple[int, int]] = (2_000, 100_000)
     """Count and bytes of the payloads of the test of bounded memory, far more than the flow may hold."""
 
+    taken_back: ClassVar[str | None] = None
+    """What a flow logs when the system takes back what was in it for too long, where systems do that."""
+
     @abstractmethod
     def trigger(self, **fields: Any) -> dict[str, Any]:
         """The trigger of a spec that reads from the place, with these fields.

@@ -71,6 +71,7 @@ class StandardQueue(_Queue, TriggerHarness):
     backlog = 1_000
     flood = (500, 200_000)
     shared = True
+    taken_back = "come again"
     ack_timeout = 6.0
     attributes: ClassVar = {"VisibilityTimeout": f"{ack_timeout:.0f}"}
 

@@ -126,6 +126,21 @@ def test_a_poll_that_takes_too_long_is_cancelled_and_made_again(
     assert health.last_poll.what == "numbers above the last one"
 
 
+def test_a_slow_poll_holds_up_nothing(numbers: Numbers, tmp_path: Path) -> None:
+    numbers.there = [1, 2]
+    with opened(PollNumbers(interval=0.01), tmp_path) as reader:
+        assert _read(reader, 2, most=1) == [1, 2]
+        numbers.blocks = threading.Event()
+        polls = len(numbers.polls)
+        eventually(lambda: len(numbers.polls) > polls, "a poll is under way")
+        began = time.monotonic()
+        assert reader.read(10, 0.0) == []
+        reader.commit(reader.position())
+        eventually(lambda: _saved(tmp_path) == {"n": 2}, "it is saved meanwhile")
+        assert time.monotonic() - began < 60, "of the poll, which never ends"
+        numbers.blocks.set()
+
+
 def test_a_stop_cancels_the_poll_under_way(numbers: Numbers, tmp_path: Path) -> None:
     numbers.blocks = threading.Event()
     with opened(PollNumbers(), tmp_path) as reader:

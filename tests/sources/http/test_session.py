@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 import ssl
-import subprocess
 import threading
 import time
 import zlib
@@ -169,25 +168,6 @@ def test_no_log_has_a_secret(server: HttpServer, caplog: pytest.LogCaptureFixtur
         get(server.url + "/", account)
     assert "k3yk3y" not in caplog.text
     assert "t0ken" not in caplog.text
-
-
-@pytest.fixture(scope="module", name="certificates")
-def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and a server and a client that it has certified; made by the `openssl` command."""
-    directory = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, cwd=directory, capture_output=True)
-
-    new_key = ["-newkey", "rsa:2048", "-nodes"]
-    authority = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *authority)
-    (directory / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
-    for name in ("server", "client"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        by_authority = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions"]
-        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *by_authority)
-    return directory
 
 
 def test_tls(certificates: Path) -> None:

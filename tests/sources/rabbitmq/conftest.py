@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,25 +57,6 @@ def read(reader: QueueReader, count: int) -> list[Record]:
 
     eventually(read_more, f"{count} records are read", lambda: len(records))
     return records
-
-
-@pytest.fixture(scope="session", name="certificates")
-def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and a server and a client that it has certified; made by the `openssl` command."""
-    directory = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, cwd=directory, capture_output=True)
-
-    new_key = ["-newkey", "rsa:2048", "-nodes"]
-    authority = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", *authority)
-    (directory / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
-    for name in ("server", "client"):
-        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        by_authority = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions"]
-        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *by_authority)
-    return directory
 
 
 @pytest.fixture(scope="session", name="tls_port")

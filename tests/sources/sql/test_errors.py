@@ -233,10 +233,12 @@ def test_an_option_that_the_driver_does_not_know_is_no_matter_of_waiting(databas
     assert "no_such_option" in str(error)
 
 
-def test_tls_that_the_server_does_not_have(postgresql: PostgresServer, mariadb: MariadbServer) -> None:
+def test_tls_that_the_server_does_not_have(
+    postgresql: PostgresServer, mariadb: MariadbServer, certificates: Path
+) -> None:
     wants = {
         postgresql: {"sslmode": "require"},
-        mariadb: {"ssl_ca": "/etc/ssl/certs/ca-certificates.crt", "ssl_verify_cert": True},
+        mariadb: {"ssl_ca": str(certificates / "ca.pem"), "ssl_verify_cert": True},
     }
     for server, options in wants.items():
         error = meaning_of(lambda: connect(server, options=options))  # noqa: B023
