@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import orjson
 from pydantic import Field, SecretStr, field_validator
 
 from flowspec.connectors import Account
@@ -104,7 +105,9 @@ class SqlAccount(Account):
             ours[_NAMES[driver]] = name
         options = {option: value for option, value in ours.items() if option not in url.query} | self.options
         try:
-            engine = create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
+            engine = create_engine(
+                url, poolclass=NullPool, connect_args=options, hide_parameters=True, **_reading_json(url)
+            )
         except NoSuchModuleError:
             msg = (
                 f"url: SQLAlchemy has no dialect {url.drivername!r}; check its name, or install the package that has it"
@@ -154,6 +157,12 @@ SqlAccountField: TypeAlias = Annotated[
     Field(description="Name of an account, or the account itself.", examples=["shop"]),
 ]
 """The `account` of a trigger or sink."""
+
+
+def _reading_json(url: URL) -> dict[str, Any]:
+    """How the columns of a database are read that has them as JSON; others have a text."""
+    # Python's own reader makes whole numbers of any length, which no writer of JSON takes.
+    return {"json_deserializer": orjson.loads} if url.get_backend_name() == "postgresql" else {}
 
 
 def _utc_and_strict(connection: Any, _: Any) -> None:

@@ -58,6 +58,8 @@ Decimals: TypeAlias = Literal["number", "text"]
 """How a decimal is read: as a number, which may be rounded, or exactly, as a text."""
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_AS_THEY_ARE = _PLAIN | {dict}
+"""Only JSON is read as an object."""
 _MOST_BITS = 63
 """Of a whole number that every reader of JSON takes."""
 _FRACTION = re.compile(r"[.,](\d+)")
@@ -88,11 +90,14 @@ class Plain:
         """A body for each row, whose values are in the order of the names."""
         # By columns: those whose values are plain already, which most are, cost next to nothing.
         columns = [self._converted(column) for column in zip(*rows, strict=True)]
-        return [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [dict(zip(self._names, row)) for row in zip(*columns)]  # noqa: B905 - as many as there are columns
 
     def _converted(self, column: Sequence[Any]) -> Sequence[Any]:
-        if _PLAIN.issuperset(map(type, column)):
+        kinds = set(map(type, column))
+        if kinds <= _AS_THEY_ARE:
             return column
+        if kinds == {datetime}:
+            return list(map(datetime.isoformat, column))
         return [to_plain(value, self._decimals) for value in column]
 
 
@@ -120,7 +125,7 @@ def _as_seconds(value: timedelta, _: Decimals) -> float:
     return value.total_seconds()
 
 
-def _as_it_is(value: Any, _: Decimals) -> Any:
+def _as_object(value: dict[str, Any], _: Decimals) -> dict[str, Any]:
     return value
 
 
@@ -137,8 +142,7 @@ _CONVERSIONS: dict[type, Callable[[Any, Decimals], Any]] = {
     bytes: _as_base64,
     bytearray: _as_base64,
     memoryview: _as_base64,
-    # Only JSON is read as one.
-    dict: _as_it_is,
+    dict: _as_object,
     list: _as_list,
     tuple: _as_list,
     set: _as_list,

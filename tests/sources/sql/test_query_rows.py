@@ -366,6 +366,14 @@ def test_values_are_as_json_has_them(postgresql: PostgresServer, opened: Open) -
     assert record.body == {"id": 1, **expected, f"c{kinds.index('numeric(30,2)')}": "12.50"}
 
 
+def test_a_number_in_json_may_have_any_length(postgresql: PostgresServer, opened: Open) -> None:
+    table = postgresql.create_table("id bigint PRIMARY KEY, data jsonb")
+    postgresql.execute(f"INSERT INTO {table} VALUES (1, '{{\"n\": 123456789012345678901234567890}}')")
+    with opened(postgresql, table=table, cursor_column="id") as reading:
+        (record,) = reading.records(1)
+    assert record.body["data"] == {"n": 1.2345678901234568e29}
+
+
 def test_since_a_time(postgresql: PostgresServer, opened: Open) -> None:
     table = postgresql.create_table("id bigint PRIMARY KEY, at timestamptz")
     for day in (1, 2, 3):
