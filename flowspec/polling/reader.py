@@ -14,6 +14,7 @@ from flowspec.errors import FatalError, TransientError
 from flowspec.polling.contract import Page, Poller, Settler
 from flowspec.polling.saver import Saver
 from flowspec.polling.store import CursorStore, Saved
+from flowspec.polling.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
@@ -73,6 +74,7 @@ class PollingReader:
         # Until the first poll has ended nobody knows whether there is something.
         self._health.asking = True
         self._saver = Saver(self._save, self._health, self._pages.fail)
+        self._watchdog = Watchdog(trigger.timeout, self._cancel)
         self._polling = Background("trigger", self._health, self._pages.fail)
         self._polling.start(self._poll, self._stopping, "poll")
 
@@ -106,8 +108,7 @@ class PollingReader:
     def stop(self) -> None:
         """Poll no more."""
         self._stopping.set()
-        if self._poller is not None:
-            self._poller.cancel()
+        self._cancel()
 
     def close(self, timeout: float) -> None:
         """Save the cursor of all that is committed, and let go of the system."""
@@ -115,6 +116,7 @@ class PollingReader:
             return
         self._closed = True
         self.stop()
+        self._watchdog.close()
         saved = self._saver.close(timeout)
         # A driver that cannot be interrupted ends with the process, and must not be closed under its own feet.
         polled = self._polling.join(_GRACE)
@@ -122,6 +124,10 @@ class PollingReader:
             self._store.close()
         if saved and polled and self._poller is not None:
             self._poller.close()
+
+    def _cancel(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
 
     def _next_page(self, wait: float) -> Page | None:
         """The next page that has records; None when none is there yet."""
@@ -169,27 +175,15 @@ class PollingReader:
     def _polled(self, poller: Poller) -> Page:
         trigger, health = self._trigger, self._health
         self._poll_fails = health.asking = True
-        is_late = threading.Event()
-
-        def cancel() -> None:
-            is_late.set()
-            poller.cancel()
-
-        timer = threading.Timer(trigger.timeout, cancel)
-        timer.daemon = True
-        timer.name = "trigger-timeout"
         began = time.monotonic()
-        timer.start()
         try:
-            page = poller.poll(self._cursor, trigger.batch_size)
+            with self._watchdog.watching():
+                page = poller.poll(self._cursor, trigger.batch_size)
         except TransientError as error:
-            if is_late.is_set():
+            if self._watchdog.barked:
                 msg = f"the poll took longer than its timeout of {trigger.timeout:g} s: {poller.what}"
                 raise TransientError(msg) from error
             raise
-        finally:
-            timer.cancel()
-            timer.join()
         health.last_poll = LastPoll(poller.what, time.monotonic() - began, len(page.records), time.time())
         self._poll_fails = False
         return page

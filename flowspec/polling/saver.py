@@ -20,9 +20,9 @@ _GRACE = 0.5
 """Seconds that the thread has to end when it is told to."""
 
 
-_REST = 4.0
+_REST = 9.0
 """How many times as long as a cursor took to save the next one waits: a large one must not slow the flow down."""
-_LONGEST_REST = 1.0
+_LONGEST_REST = 2.0
 
 
 class Saver:

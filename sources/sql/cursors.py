@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "pack_all", "unpack"]
 
 _TYPES: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
     datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
@@ -26,6 +26,14 @@ _UNPACK = {name: unpack for name, _, unpack in _TYPES.values()}
 def pack(values: Sequence[Any]) -> list[Any]:
     """Values as they are saved: what JSON does not have is an object with the name of its type."""
     return [value if type(value) not in _TYPES else _packed(value) for value in values]
+
+
+def pack_all(rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Many of them; those that JSON has as they are, which most are, cost next to nothing."""
+    columns = zip(*rows)  # noqa: B905 - each row has as many
+    return (
+        rows if all(_TYPES.keys().isdisjoint(map(type, column)) for column in columns) else [pack(row) for row in rows]
+    )
 
 
 def unpack(values: Sequence[Any]) -> tuple[Any, ...]:

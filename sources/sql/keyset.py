@@ -33,7 +33,7 @@ _BEFORE_NOW = 1_000
 """How many of the rows that are there at the beginning are remembered, so that others among them are known as late."""
 _LATE_AT_ONCE = 100
 """How many late rows are asked for by their keys in one query."""
-_LOOKING_SHARE = 0.1
+_LOOKING_SHARE = 0.05
 """The most of its time that a poller spends with looking for late rows."""
 
 

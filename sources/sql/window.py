@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sources.sql.cursors import pack, unpack
+from sources.sql.cursors import pack, pack_all, unpack
 from sources.sql.statements import BEGINNING, Key, Start
 
 __all__ = ["RowsCursor", "Window"]
@@ -32,7 +32,7 @@ class RowsCursor:
             "last": self.last and pack(self.last),
             "settled": settled.key and pack(settled.key),
             "since": settled.value,
-            "seen": [pack(key) for page in self.seen for key in page],
+            "seen": pack_all([key for page in self.seen for key in page]),
         }
 
     @classmethod
