@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_SHOWN = 20
+"""Items of a list."""
+
 
 @click.command("cursor")
 @SPEC
@@ -30,7 +33,7 @@ def command(spec: Path, action: str, value: str | None, state_dir: Path, account
     if (value is not None) != (action == "set"):
         msg = "set needs a VALUE" if action == "set" else f"{action} takes no value"
         raise click.UsageError(msg)
-    from flowspec.errors import FlowError
+    from flowspec.errors import FlowError, TransientError
     from flowspec.loading import load
     from flowspec.polling import PollingTrigger
     from flowspec.polling.store import CursorStore
@@ -43,7 +46,11 @@ def command(spec: Path, action: str, value: str | None, state_dir: Path, account
     if action == "show":
         click.echo(_shown(store, flow.trigger.since))
         return
-    store.lock()
+    try:
+        store.lock()
+    except TransientError as error:
+        msg = f"{error}; stop it first"
+        raise FlowError(msg) from error
     try:
         if action == "set":
             store.begin_at(_parsed(str(value)))
@@ -62,8 +69,23 @@ def _shown(store: CursorStore, since: Any) -> str:
         return f"begins at {_json(saved.since)}, as it was set at {saved.saved_at}"
     if saved.basis is None:
         return f"no cursor is saved; begins at {_json(since)}, as the spec says"
-    content = {"cursor": saved.cursor, "of": saved.basis, "saved_at": saved.saved_at, "file": str(store.path)}
+    content = {
+        "cursor": _shortened(saved.cursor),
+        "of": saved.basis,
+        "saved_at": saved.saved_at,
+        "file": str(store.path),
+    }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+
+
+def _shortened(value: Any) -> Any:
+    """The same, of long lists only the beginning: the file has all of it."""
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    begin = [_shortened(item) for item in value[:_SHOWN]]
+    return begin if len(value) <= _SHOWN else [*begin, f"... {len(value) - _SHOWN:,} more"]
 
 
 def _json(value: Any) -> str:

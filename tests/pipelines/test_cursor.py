@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from flowspec.polling.store import CursorStore
 from pipelines.cli import main
 from sources.testing.flows import Flow, RunningFlow, eventually
 
@@ -65,6 +66,15 @@ def test_a_cursor_is_shown_set_and_reset(tmp_path: Path, spec: dict[str, Any]) -
     assert run(tmp_path, spec) == [1, 2, 3]
 
 
+def test_of_a_long_cursor_the_beginning_is_shown(tmp_path: Path, spec: dict[str, Any]) -> None:
+    store = CursorStore(tmp_path / "state", "orders", "sql.query-rows")
+    store.lock()
+    store.save({}, {"seen": [[number] for number in range(1_500)]})
+    store.close()
+    shown = json.loads(command(tmp_path, spec).output)["cursor"]["seen"]
+    assert (shown[:2], shown[-1]) == ([[0], [1]], "... 1,480 more")
+
+
 def test_a_changed_cursor_column_is_refused_and_the_way_out_works(tmp_path: Path, spec: dict[str, Any]) -> None:
     assert run(tmp_path, spec) == [1, 2, 3]
     changed = {**spec, "trigger": {**spec["trigger"], "cursor_column": "name"}}
@@ -89,6 +99,7 @@ def test_a_running_flow_keeps_its_cursor_for_itself(tmp_path: Path, spec: dict[s
             result = command(tmp_path, spec, "reset")
         assert result.exit_code == 2
         assert f"another run of this flow, process {flow.process.pid}, has the cursor" in result.output
+        assert result.output.endswith("; stop it first\n")
     finally:
         Flow.kill_all()
 
