@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from sinks.testing import Received, SinkHarness
 from sources.testing import PollingHarness
-from sources.testing.harness import Harness
+from tests.conformance.proxied import Proxied
 from tests.servers.http_server import HttpServer, Reply, Seen
 from tests.servers.tcp_proxy import TcpProxy
 
@@ -21,7 +21,7 @@ _MOST_BYTES = 200_000
 _LIMIT = 1_000_000
 
 
-class _Api(Harness):
+class _Api(Proxied):
     """A server, and a proxy before it."""
 
     def __init__(self, _: None) -> None:
@@ -36,21 +36,6 @@ class _Api(Harness):
 
     def close(self) -> None:
         self._open.close()
-
-    def cut(self) -> None:
-        self._proxy.cut()
-
-    def down(self) -> None:
-        self._proxy.down()
-
-    def up(self) -> None:
-        self._proxy.up()
-
-    def stall(self) -> None:
-        self._proxy.stall()
-
-    def resume(self) -> None:
-        self._proxy.resume()
 
 
 class ChangeFeed(_Api, PollingHarness):

@@ -10,49 +10,32 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from sinks.testing import Received, SinkHarness
 from sources.testing import TriggerHarness
-from sources.testing.harness import Harness
+from tests.conformance.proxied import Proxied
 from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka_commits import check_owners, commits
-from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ["Topic", "TopicSink"]
 
 _PARTITIONS = 3
 
 
-class _Topic(Harness):
+class _Topic(Proxied):
     """A topic of three partitions."""
 
     def __init__(self, broker: KafkaBroker) -> None:
         self._broker = broker
         self._topic = broker.create_topic(_PARTITIONS)
-        self._used: TcpProxy | None = None
 
     @property
-    def _proxy(self) -> TcpProxy:
-        """The broker's; it is asked for only when it is needed, as not every broker has one."""
-        self._used = self._broker.proxy
-        return self._used
+    def _proxied_account(self) -> dict[str, Any]:
+        """With the proxy of the broker, which not every broker has."""
+        self._proxy = self._broker.proxy
+        return self._broker.proxied_account
 
     def close(self) -> None:
-        if self._used is not None:
-            self._used.resume()
-            self._used.up()
-
-    def cut(self) -> None:
-        self._proxy.cut()
-
-    def down(self) -> None:
-        self._proxy.down()
-
-    def up(self) -> None:
-        self._proxy.up()
-
-    def stall(self) -> None:
-        self._proxy.stall()
-
-    def resume(self) -> None:
-        self._proxy.resume()
+        if "_proxy" in vars(self):
+            self.resume()
+            self.up()
 
 
 class Topic(_Topic, TriggerHarness):
@@ -72,7 +55,7 @@ class Topic(_Topic, TriggerHarness):
         return self._trigger(self._broker.account, fields)
 
     def proxied(self, **fields: Any) -> dict[str, Any]:
-        return self._trigger(self._broker.proxied_account, fields)
+        return self._trigger(self._proxied_account, fields)
 
     def missing(self) -> dict[str, Any]:
         return self.trigger(topics=[f"{self._topic}-missing"])
@@ -140,7 +123,7 @@ class TopicSink(_Topic, SinkHarness):
         }
 
     def proxied(self, **fields: Any) -> dict[str, Any]:
-        return self.action(account=self._broker.proxied_account, **fields)
+        return self.action(account=self._proxied_account, **fields)
 
     def missing(self) -> dict[str, Any]:
         return self.action(topic=f"{self._topic}-missing")

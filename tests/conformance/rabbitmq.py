@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from sinks.testing import Received, SinkHarness
 from sources.testing import TriggerHarness
-from sources.testing.harness import Harness
+from tests.conformance.proxied import Proxied
 from tests.servers.rabbitmq import RabbitNode
 from tests.servers.tcp_proxy import TcpProxy
 
@@ -17,7 +17,7 @@ _HEARTBEAT = 2
 """Seconds."""
 
 
-class _Queue(Harness):
+class _Queue(Proxied):
     """A durable queue, and a proxy before its node."""
 
     quorum = False
@@ -36,21 +36,6 @@ class _Queue(Harness):
     def _account(self, *, proxied: bool = False) -> dict[str, Any]:
         url = f"amqp://guest:guest@127.0.0.1:{self._proxy.port}/" if proxied else self._node.url
         return {"url": url, "heartbeat": _HEARTBEAT}
-
-    def cut(self) -> None:
-        self._proxy.cut()
-
-    def down(self) -> None:
-        self._proxy.down()
-
-    def up(self) -> None:
-        self._proxy.up()
-
-    def stall(self) -> None:
-        self._proxy.stall()
-
-    def resume(self) -> None:
-        self._proxy.resume()
 
 
 class ClassicQueue(_Queue, TriggerHarness):

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 from sources.testing import PollingHarness
+from tests.conformance.proxied import Proxied
 from tests.servers.database import Database, DatabaseServer
 
 __all__ = ["MariadbRows", "PostgresRows", "SqliteRows"]
@@ -60,7 +61,7 @@ class Rows(PollingHarness):
 
     def left(self) -> int:
         cursor = self.saved_cursor()
-        ((last,),) = [[0]] if cursor is None else [cursor["last"]]
+        (last,) = (cursor and cursor["last"]) or (0,)
         ((count,),) = self._database.execute(f"SELECT count(*) FROM {self._table} WHERE number > {last}")
         return int(count)
 
@@ -72,29 +73,21 @@ class SqliteRows(Rows):
     placeholder = "?"
 
 
-class _ServedRows(Rows):
+class _ServedRows(Proxied, Rows):
     """A table of a server, and the proxy before it."""
 
     def __init__(self, database: DatabaseServer) -> None:
         super().__init__(database)
-        self._server = database
+        self._proxied_account = database.proxied_account
+        self._proxy = database.proxy
 
     def close(self) -> None:
-        self._server.proxy.resume()
-        self._server.proxy.up()
+        self.resume()
+        self.up()
         self._database.execute(f"DROP TABLE {self._table}")
 
     def proxied(self, **fields: Any) -> dict[str, Any]:
-        return self.trigger(account=self._server.proxied_account, **fields)
-
-    def cut(self) -> None:
-        self._server.proxy.cut()
-
-    def down(self) -> None:
-        self._server.proxy.down()
-
-    def up(self) -> None:
-        self._server.proxy.up()
+        return self.trigger(account=self._proxied_account, **fields)
 
 
 class PostgresRows(_ServedRows):

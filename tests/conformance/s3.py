@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 from sinks.testing import Received, SinkHarness
 from sources.testing import PollingHarness
-from sources.testing.harness import Harness
+from tests.conformance.proxied import Proxied
 from tests.servers.s3 import S3Server
 from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ["ObjectsByKey", "ObjectsByTime", "ObjectsSink"]
 
 
-class _Bucket(Harness):
+class _Bucket(Proxied):
     """A bucket with a proxy before its server."""
 
     def __init__(self, server: S3Server) -> None:
@@ -34,21 +34,6 @@ class _Bucket(Harness):
         proxy = {"endpoint_url": f"http://127.0.0.1:{self._proxy.port}"} if proxied else {}
         account = {**self._server.account, **proxy}
         return {"connector": "amazon-s3", "account": account, "bucket": self._bucket, **fields}
-
-    def cut(self) -> None:
-        self._proxy.cut()
-
-    def down(self) -> None:
-        self._proxy.down()
-
-    def up(self) -> None:
-        self._proxy.up()
-
-    def stall(self) -> None:
-        self._proxy.stall()
-
-    def resume(self) -> None:
-        self._proxy.resume()
 
 
 class ObjectsByTime(_Bucket, PollingHarness):

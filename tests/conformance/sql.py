@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sinks.testing import Received, SinkHarness
+from tests.conformance.proxied import Proxied
 from tests.servers.database import Database, DatabaseServer
 from tests.servers.tcp_proxy import TcpProxy
 
@@ -62,7 +63,7 @@ class SqliteTable(SqlTable):
     columns = "number INTEGER PRIMARY KEY, id INTEGER {unique}, body JSON CHECK (length(body) < {most_bytes})"
 
 
-class _ServedTable(SqlTable):
+class _ServedTable(Proxied, SqlTable):
     """A table of a server, and a proxy before it."""
 
     def __init__(self, database: DatabaseServer) -> None:
@@ -79,21 +80,6 @@ class _ServedTable(SqlTable):
 
     def proxied(self, **fields: Any) -> dict[str, Any]:
         return self.action(account=self._proxied_account, **fields)
-
-    def cut(self) -> None:
-        self._proxy.cut()
-
-    def down(self) -> None:
-        self._proxy.down()
-
-    def up(self) -> None:
-        self._proxy.up()
-
-    def stall(self) -> None:
-        self._proxy.stall()
-
-    def resume(self) -> None:
-        self._proxy.resume()
 
 
 class PostgresTable(_ServedTable):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sinks.testing import Received, SinkHarness
 from sources.testing import TriggerHarness
-from sources.testing.harness import Harness
+from tests.conformance.proxied import Proxied
 from tests.servers.proxy import FaultyProxy
 from tests.servers.sqs import SqsServer
 from tests.servers.tcp_proxy import TcpProxy
@@ -23,7 +23,7 @@ _MOST_BYTES = 200_000
 """Of one call."""
 
 
-class _Queue(Harness):
+class _Queue(Proxied):
     """A queue with two proxies before its server: one fails single calls, the other, in front of it, connections."""
 
     fifo = False
@@ -35,33 +35,18 @@ class _Queue(Harness):
         self._proxies = ExitStack()
         self._calls = self._proxies.enter_context(FaultyProxy(server.endpoint))
         port = urlsplit(self._calls.endpoint).port or 0
-        self._connections = self._proxies.enter_context(TcpProxy("127.0.0.1", port))
+        self._proxy = self._proxies.enter_context(TcpProxy("127.0.0.1", port))
 
     def close(self) -> None:
         self._proxies.close()
 
     def _spec(self, fields: dict[str, Any], *, proxied: bool = False) -> dict[str, Any]:
-        proxy = {"endpoint_url": f"http://127.0.0.1:{self._connections.port}"} if proxied else {}
+        proxy = {"endpoint_url": f"http://127.0.0.1:{self._proxy.port}"} if proxied else {}
         account = {**self._server.account, **proxy}
         return {"connector": "amazon-sqs", "account": account, "queue_url": self._url, **fields}
 
     def _missing(self) -> str:
         return f"{self._url.removesuffix('.fifo')}-missing" + (".fifo" if self.fifo else "")
-
-    def cut(self) -> None:
-        self._connections.cut()
-
-    def down(self) -> None:
-        self._connections.down()
-
-    def up(self) -> None:
-        self._connections.up()
-
-    def stall(self) -> None:
-        self._connections.stall()
-
-    def resume(self) -> None:
-        self._connections.resume()
 
 
 class StandardQueue(_Queue, TriggerHarness):
