@@ -25,6 +25,11 @@ _SPARE_TIME = 1.0
 """Seconds beyond its time that a drain has before the process ends."""
 
 
+_PORT_IS_ANOTHERS = ("Address already in use", "incorrect timely handshake")
+"""What Bytewax says when another process has the port of a worker, or calls there: a worker of a cluster that has just
+died may still do so."""
+
+
 class RunError(FlowError):
     """A run failed; says where and why."""
 
@@ -91,7 +96,7 @@ def _run(spec: FlowSpec, run: FlowRun, addresses: Sequence[str] | None) -> None:
 def _cause(run: FlowRun, error: BaseException) -> Cause:
     if run.workers == 1:
         return "own"
-    return "port" if "Address already in use" in str(error) else "other"
+    return "port" if any(sign in str(error) for sign in _PORT_IS_ANOTHERS) else "other"
 
 
 def _watch(run: FlowRun, ended: threading.Event, give_up: Callable[[str], None]) -> None:
