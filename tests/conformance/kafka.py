@@ -17,6 +17,7 @@ from tests.servers.kafka_commits import check_owners, commits
 __all__ = ["Topic", "TopicSink"]
 
 _PARTITIONS = 3
+_LONG_TIMEOUT = 120.0
 
 
 class _Topic(Proxied):
@@ -52,16 +53,17 @@ class Topic(_Topic, TriggerHarness):
         self._group = f"group-of-{self._topic}"
 
     def trigger(self, **fields: Any) -> dict[str, Any]:
-        return self._trigger(self._broker.account, fields)
+        return self._trigger(self._broker.account, self.ack_timeout, fields)
 
     def proxied(self, **fields: Any) -> dict[str, Any]:
-        return self._trigger(self._proxied_account, fields)
+        # Who cannot be reached for a while must not be put out of the group for it.
+        return self._trigger(self._proxied_account, _LONG_TIMEOUT, fields)
 
     def missing(self) -> dict[str, Any]:
         return self.trigger(topics=[f"{self._topic}-missing"])
 
-    def _trigger(self, account: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        milliseconds = f"{self.ack_timeout * 1000:.0f}"
+    def _trigger(self, account: dict[str, Any], timeout: float, fields: Mapping[str, Any]) -> dict[str, Any]:
+        milliseconds = f"{timeout * 1000:.0f}"
         properties = {"session.timeout.ms": milliseconds, "max.poll.interval.ms": milliseconds}
         return {
             "connector": "kafka",
