@@ -56,7 +56,7 @@ class StandardQueue(_Queue, TriggerHarness):
     backlog = 1_000
     flood = (500, 200_000)
     shared = True
-    taken_back = "come again"
+    taken_back = "messages were lost before they were deleted"
     ack_timeout = 6.0
     attributes: ClassVar = {"VisibilityTimeout": f"{ack_timeout:.0f}"}
 
