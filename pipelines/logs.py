@@ -8,17 +8,18 @@ from typing import Any, Literal, TypeAlias
 
 import structlog
 
-__all__ = ["LogFormat", "set_up"]
+__all__ = ["TALKATIVE", "LogFormat", "set_up"]
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
-_TALKATIVE = {
+TALKATIVE = {
     **dict.fromkeys(("boto3", "botocore", "urllib3", "s3transfer"), logging.WARNING),
     # It logs ten errors, with tracebacks, for each connection that is lost: our own line says it once.
     "pika": logging.CRITICAL,
     # It warns of each statement that the database refused; that is a dead letter.
     "psycopg": logging.ERROR,
 }
+"""Libraries that log more than a flow's log is for, and from which level on it is kept."""
 
 
 def set_up(log_format: LogFormat, flow: str, worker: int | None = None, *, verbose: bool = False) -> None:
@@ -51,7 +52,7 @@ def set_up(log_format: LogFormat, flow: str, worker: int | None = None, *, verbo
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    for name, level in _TALKATIVE.items():
+    for name, level in TALKATIVE.items():
         logging.getLogger(name).setLevel(level)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pipelines import logs
 from tests.leftovers import Leftovers, Servers
 from tests.servers.certificates import make_certificates
 from tests.servers.database import Database
@@ -42,6 +44,18 @@ def _no_test_leaves_anything_running() -> Iterator[None]:
     yield
     if found := leftovers.end():
         pytest.fail("the test left running: " + "; ".join(found))
+
+
+@pytest.fixture(autouse=True)
+def _no_test_leaves_its_logging() -> Iterator[None]:
+    """A command that was run in this process has set up its log; the next test has the former one again."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    levels = {name: logging.getLogger(name).level for name in (None, *logs.TALKATIVE)}
+    yield
+    root.handlers = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,8 @@ def _classify_answer(error: ClientError, place: str, hints: Mapping[str, str]) -
     answer = error.response.get("Error", {})
     code = answer.get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    text = f"{place}: {error.operation_name}: {code}: {answer.get('Message') or 'no message'}"
+    # What is no answer of the service itself, like the page of a proxy, has no code.
+    text = f"{place}: {error.operation_name}: {code or f'HTTP {status}'}: {answer.get('Message') or 'no message'}"
     if is_passing(code) or status in _TRANSIENT_STATUS or status >= _FIRST_SERVER_ERROR:
         return TransientError(text)
     hint = next((hint for known, hint in hints.items() if code.startswith(known)), None)

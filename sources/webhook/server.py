@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "listen"]
 
+_log = logging.getLogger(__name__)
 _KEEP_ALIVE = 75.0
 """Seconds that a connection may be silent between two requests; the default of nginx."""
 _GOOD_BYE = 2.0
@@ -28,6 +30,8 @@ _GOOD_BYE = 2.0
 _BACKLOG = 1024
 _LOOK = 0.01
 """Seconds between two looks whether all connections have ended."""
+_BREATH = 1.0
+"""Seconds that nothing is accepted for when this machine has no room for a connection."""
 _GRACE = 1.0
 """Seconds that the thread has for its own end."""
 
@@ -79,8 +83,8 @@ class Server:
             Phase.LEAVING: _GOOD_BYE,
         }
         self._connections: set[Connection] = set()
+        self._accepted: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
         self._closing = asyncio.Event()
         self._close_time = 0.0
         self._stopping = threading.Event()
@@ -112,13 +116,14 @@ class Server:
             self._loop.close()
 
     async def _run(self) -> None:
-        self._server = await self._loop.create_server(self._connection, sock=self._listener, backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._listen()
         self._health.up()
         await self._closing.wait()
         until = self._loop.time() + self._close_time
         self._stop()
-        # What was accepted a moment ago becomes a connection in a task of the loop.
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+        # What was accepted a moment ago is a connection only then.
+        await asyncio.gather(*self._accepted, return_exceptions=True)
         self._stop()
         while self._connections and self._loop.time() < until:
             await asyncio.sleep(_LOOK)
@@ -127,9 +132,30 @@ class Server:
         while self._connections:
             await asyncio.sleep(0)
 
+    def _listen(self) -> None:
+        # A server of asyncio would lose what it has accepted in the moment when it is closed.
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            _log.warning("no connection can be accepted: %s", error)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_BREATH, self._listen)
+            return
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._connection, accepted))
+        self._accepted.add(task)
+        task.add_done_callback(self._accepted.discard)
+
     def _stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
         for connection in tuple(self._connections):
             connection.finish()
 

@@ -110,7 +110,7 @@ def s3proxy(directory: Path) -> Iterator[S3Server]:
     properties.write_text(
         f"s3proxy.endpoint=http://127.0.0.1:{port}\n"
         "s3proxy.authorization=aws-v2-or-v4\ns3proxy.identity=test\ns3proxy.credential=test\n"
-        "jclouds.provider=transient-nio2\njclouds.identity=any\njclouds.credential=any\n"
+        "jclouds.provider=transient\njclouds.identity=any\njclouds.credential=any\n"
     )
     java = ["java", "-Xmx512m", f"-Dlogback.configurationFile={logging}", "-cp", f"{folder}/*"]
     command = [*java, "org.gaul.s3proxy.Main", "--properties", str(properties)]

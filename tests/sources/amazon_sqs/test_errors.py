@@ -62,6 +62,7 @@ def test_what_can_pass_is_tried_again(error: Exception) -> None:
         (answer("SignatureDoesNotMatch", 403), "check secret_access_key"),
         (answer("ExpiredToken", 403), "renew it"),
         (answer("UnsupportedOperation"), "said the server"),
+        (answer("", 403), "HTTP 403"),
         (NoCredentialsError(), "AWS_ACCESS_KEY_ID"),
         (NoRegionError(), "region"),
         (ValueError("a bug"), "a bug"),

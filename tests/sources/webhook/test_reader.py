@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -356,6 +358,19 @@ class TestStops:
                 reader.stop()
                 assert client.rest() == b""
             reader.close(5)
+
+    def test_who_connects_in_that_moment_is_closed_as_well(self, open_reader: Open, port: int) -> None:
+        for _ in range(20):
+            reader = open_reader()
+            clients = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(8)]
+            reader.stop()
+            reader.close(5)
+            for client in clients:
+                # Who was not accepted sees a reset.
+                with client, suppress(ConnectionResetError):
+                    assert client.recv(1) == b""
+        # What was left open says so when it is collected.
+        gc.collect()
 
     @pytest.mark.parametrize("host", ["missing.invalid", "192.0.2.1"])
     def test_an_address_of_others_is_refused(self, open_reader: Open, port: int, host: str) -> None:
