@@ -222,6 +222,8 @@ class ObjectPoller:
             self._listed, self._more = None, True
             return False
         listing = self._bucket.list(self._trigger.prefix, self._progress.at)
+        if not self._progress.at:
+            self._progress.begin_sweep(int(listing.at.timestamp()))
         self._more = listing.more
         for stored in listing.objects:
             if self._is_too_young(stored, listing.at):

@@ -49,7 +49,8 @@ class Progress:
     remember. Where they do not, the whole prefix is listed again and again, in sweeps, each of which goes on behind the
     last key that it has passed. In a sweep an object is new that was modified at `floor` or later and is not among
     those `read` already. At the end of a sweep the floor rises to `lag` seconds before the newest object that was read,
-    and what was modified before that is forgotten: missed is only what appears later than that.
+    or before the sweep began if that is earlier, for what came during it may have come behind its back. What was
+    modified before that is forgotten: missed is only what appears later than that.
     """
 
     def __init__(self, order: Order, lag: int, saved: dict[str, Any]) -> None:
@@ -61,6 +62,7 @@ class Progress:
         """The last key that was passed."""
         self._floor: int = saved.get("floor", self._since)
         self._newest: int = saved.get("newest", 0)
+        self._began: int = saved.get("began", self._newest)
         self._read: defaultdict[int, set[int]] = defaultdict(set)
         for second, identities in saved.get("read", {}).items():
             self._read[int(second)].update(identities)
@@ -69,9 +71,13 @@ class Progress:
         """What there is to remember, in what JSON has."""
         state: dict[str, Any] = {"since": self._since, "at": self.at}
         if self._order == "modified":
-            state |= {"floor": self._floor, "newest": self._newest}
+            state |= {"floor": self._floor, "newest": self._newest, "began": self._began}
             state["read"] = {str(second): list(identities) for second, identities in self._read.items()}
         return state
+
+    def begin_sweep(self, now: int) -> None:
+        """Take note of the server's time, in seconds since the epoch, when listing begins at the first key."""
+        self._began = now
 
     def is_new(self, stored: Stored) -> bool:
         """Whether an object behind `at` is to be read."""
@@ -87,16 +93,20 @@ class Progress:
         if self._order == "modified":
             second = stored.second
             self._newest = max(self._newest, second)
-            if second >= self._newest - self._lag:
+            if second >= self._horizon():
                 self._read[second].add(_identity(stored))
 
     def end_sweep(self) -> None:
         """Take note that there is nothing behind `at` at present."""
         if self._order == "modified":
             self.at = ""
-            self._floor = max(self._since, self._newest - self._lag)
+            self._floor = max(self._since, self._horizon())
             for second in [second for second in self._read if second < self._floor]:
                 del self._read[second]
+
+    def _horizon(self) -> int:
+        """Objects that were modified before that do not appear any more."""
+        return min(self._newest, self._began) - self._lag
 
 
 def _identity(stored: Stored) -> int:

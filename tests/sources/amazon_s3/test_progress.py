@@ -18,8 +18,10 @@ def stored(key: str, second: float, etag: str = "e") -> Stored:
     return Stored(key, etag, 1, datetime.fromtimestamp(second, timezone.utc))
 
 
-def sweep(progress: Progress, objects: list[Stored], most: int = 1_000_000) -> list[Stored]:
+def sweep(progress: Progress, objects: list[Stored], most: int = 1_000_000, now: int = 1_000_000) -> list[Stored]:
     """Read what is new, as the poller does; fewer than all there is where there are more than `most`."""
+    if not progress.at:
+        progress.begin_sweep(now)
     found: list[Stored] = []
     for each in sorted(objects, key=lambda each: each.key):
         if len(found) == most:
@@ -54,7 +56,7 @@ def test_each_version_is_read_once_however_late_it_appears_within_the_lag(
             if begun + late <= poll:
                 bucket[key] = stored(key, 1000 + begun, str(number))
         seen.update(bucket.values())
-        read += sweep(progress, list(bucket.values()), most)
+        read += sweep(progress, list(bucket.values()), most, 1000 + poll)
         progress = saved(progress, "modified", 5)
 
     assert len(read) == len(set(read)), "twice"
@@ -62,6 +64,16 @@ def test_each_version_is_read_once_however_late_it_appears_within_the_lag(
     assert most < 1000 or seen == set(read), (
         "what is replaced before it is reached is the only thing that may be missed"
     )
+
+
+def test_a_sweep_may_take_longer_than_the_lag() -> None:
+    progress = Progress("modified", 5, {})
+    early, late = [stored("a", 1000), stored("c", 1000)], [stored("b", 1001), stored("c", 1600, "new")]
+
+    assert sweep(progress, early, most=1, now=1000) == early[:1]
+    progress = saved(progress, "modified", 5)
+    assert sweep(progress, [early[0], late[1]], now=1600) == late[1:]
+    assert sweep(progress, [early[0], *late], now=1601) == late[:1], "it appeared behind what was read"
 
 
 def test_what_is_remembered_is_bounded_by_the_lag() -> None:
