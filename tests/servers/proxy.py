@@ -146,10 +146,10 @@ class FaultyProxy:
             dropped = {"host", "content-length"}
             headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}
             connection.request("POST", request.path, body, {**headers, "Host": self._target})
-            answer = connection.getresponse()
             dropped = {"content-length", "connection", "transfer-encoding", "date", "server"}
-            kept = {name: value for name, value in answer.getheaders() if name.lower() not in dropped}
-            return answer.status, kept, answer.read()
+            with connection.getresponse() as answer:
+                kept = {name: value for name, value in answer.getheaders() if name.lower() not in dropped}
+                return answer.status, kept, answer.read()
         finally:
             connection.close()
 

@@ -90,6 +90,8 @@ class Sender:
         while (job := queue.get()) is not None and not self._ending.is_set():
             while not self._ending.is_set():
                 if connection is None or connection.port != self.port:
+                    if connection is not None:
+                        connection.close()
                     connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT)
                 if self._attempt(connection, job):
                     break
@@ -105,8 +107,8 @@ class Sender:
         try:
             headers = {name: value.encode() for name, value in job.headers.items()}
             connection.request("POST", self._path, job.payload, headers)
-            answer = connection.getresponse()
-            answer.read()
+            with connection.getresponse() as answer:
+                answer.read()
             status = answer.status
         except (OSError, http.client.HTTPException):
             connection.close()

@@ -72,8 +72,8 @@ class Load:
         signature = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
         try:
             connection.request("POST", "/hook", body, {"X-Hub-Signature-256": signature})
-            answer = connection.getresponse()
-            answer.read()
+            with connection.getresponse() as answer:
+                answer.read()
         except (OSError, http.client.HTTPException):
             connection.close()
             return 0
