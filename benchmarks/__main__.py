@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|sql|latency|all`."""
+"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|sql|journal|latency|all`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from benchmarks.measure import note
 if TYPE_CHECKING:
     from benchmarks.servers import Systems
 
-_ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "sql", "latency"]
-_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "sql", "latency"}
+_ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "sql", "journal", "latency"]
+_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "sql", "journal", "latency"}
 
 
 @click.command()
@@ -59,6 +59,10 @@ def _on_servers(chosen: list[str], systems: Systems) -> None:
         from benchmarks import sql
 
         sql.main(systems.postgresql)
+    if "journal" in chosen:
+        from benchmarks import journal
+
+        journal.main(systems.kafka)
     if "latency" in chosen:
         from benchmarks import latency
 

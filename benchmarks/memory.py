@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ __all__ = ["MemoryTrigger"]
 
 class MemoryTrigger(StreamTrigger):
     """Hands over `payloads` again and again until there were `count` records."""
+
+    identified_by: ClassVar[tuple[str, ...]] = ("message_id",)
 
     connector: Literal["memory"] = "memory"
     event: Literal["listen"] = "listen"

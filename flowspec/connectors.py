@@ -20,6 +20,7 @@ from flowspec.expressions import Expression
 from flowspec.fields import Duration
 from flowspec.formats import Decoder, Format, decoder
 from flowspec.model import SpecModel
+from flowspec.policies import ErrorPolicy
 
 if TYPE_CHECKING:
     import threading
@@ -66,6 +67,15 @@ class Account(SpecModel):
             )
             raise FatalError(msg)
         return account or cls()
+
+    def check(self) -> str:
+        """Connect with it and say in a line what was found there, within ten seconds; nothing is changed.
+
+        Raises:
+            TransientError: the system cannot be reached at present; says what does not answer.
+            FatalError: it cannot be used like that; says what is wrong and what to do about it.
+        """
+        return ""
 
     def named(self, name: str) -> Self:
         """The same account, known by a name."""
@@ -160,6 +170,11 @@ class Trigger(SpecModel, ABC):
     """What starts a flow: the first item of a spec."""
 
     kind: ClassVar[Literal["stream", "polling"]]
+    identified_by: ClassVar[tuple[str, ...]] = ()
+    """Names in the `meta` of its records that together tell each from all others, also when it comes again. Without
+    them, or where a record lacks one, nobody can know that it came again."""
+    sample_cost: ClassVar[str] = ""
+    """What looking at records does in their system; a sentence, or empty where that is nothing."""
 
     connector: str
     event: str
@@ -183,6 +198,33 @@ class Trigger(SpecModel, ABC):
     @abstractmethod
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> Reader:
         """Begin to read `partition`, at `resume` where a recovery store remembers a position."""
+
+    def identity(self, record: Record) -> str | None:
+        """What tells a record from all others, also when it comes again; None where that cannot be known."""
+        values = [record.meta.get(name) for name in self.identified_by]
+        return None if not values or None in values else "/".join(map(str, values))
+
+    def check(self) -> str:
+        """See that its records could be read, and say in a line what was found, within ten seconds; nothing is changed.
+
+        Raises:
+            TransientError: the system cannot be reached at present; says what does not answer.
+            FatalError: nothing can be read like that; says what is wrong (no such queue, access denied), and what to
+                do.
+        """
+        return "" if self.account is None else Account.of(self.account).check()
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """Look at the next records, at most `most`, and leave all as it was for who consumes them.
+
+        Waits `wait` seconds at most for the first one. They are what `read` would hand over.
+
+        Raises:
+            TransientError: the system cannot be reached at present.
+            FatalError: there is no looking without consuming; says why, and what to do instead.
+        """
+        msg = f"records of {self.connector} / {self.event} cannot be looked at without consuming them"
+        raise FatalError(msg)
 
 
 class StreamTrigger(Trigger):
@@ -232,6 +274,33 @@ class Action(SpecModel, ABC):
             examples=["billing"],
         ),
     ] = None
+
+    on_error: Annotated[
+        ErrorPolicy | None,
+        Field(
+            description="What happens to a record that the sink refuses: like `on_error` of a step. A sink that is "
+            "down is tried for as long as it takes, unless `retry` bounds the attempts. By default the flow's.",
+            examples=["dead_letter"],
+        ),
+    ] = None
+
+    def check(self) -> str:
+        """See that records could be written, and say in a line what was found, within ten seconds; nothing is changed.
+
+        Raises:
+            TransientError: the system cannot be reached at present; says what does not answer.
+            FatalError: nothing can be written like that; says what is wrong, and what to do.
+        """
+        return "" if self.account is None else Account.of(self.account).check()
+
+    @property
+    def commits_with_trigger(self) -> bool:
+        """Whether what it writes and what the trigger has read are committed together, and nothing else is."""
+        return False
+
+    def alone(self) -> Self:
+        """The same for a run without its trigger, a replay: one that commits with it does so by itself then."""
+        return self
 
     def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:
         """A field of the sink that does not go with a trigger, or with that many sinks, and what to do about it."""

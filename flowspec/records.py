@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-__all__ = ["Failure", "Position", "Record"]
+if TYPE_CHECKING:
+    from flowspec.deadletters.letter import Letter
+
+__all__ = ["Failure", "Position", "Record", "Trace"]
 
 Position: TypeAlias = Any
 """Where a reader stands: whatever the reader needs to commit, and to resume, there. Picklable."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """Where a record has been: what is needed to have it make its way once more. It is never changed.
+
+    It is not frozen: that would make it three times as dear, and polled records all have one.
+    """
+
+    body: Any = None
+    """The body that its reader made of the payload, where no format of the spec does that."""
+    part: tuple[int, ...] = ()
+    """Which one it is of those that steps made of one: the third of the first is `(0, 2)`."""
+    letter: Letter | None = None
+    """The letter that it was taken from, where it failed before."""
+    received_at: float = 0.0
+    """When the flow received it, in seconds since the epoch; 0 where nobody asks for that."""
+    batch: int = 0
+    """The batch of the worker in which it came."""
 
 
 @dataclass(slots=True)
@@ -32,10 +54,12 @@ class Record:
     """What the sender attached to the record, typed."""
     external_id: str | None = None
     """The business key of the record; searchable, not unique (a redelivery has the same)."""
+    trace: Trace | None = None
+    """Kept of few records: of most there is nothing in it to be known."""
 
     def derive(self, body: Any) -> Record:
         """Another record of the same origin with a body of its own."""
-        return Record(self.raw, body, self.meta, self.key, self.headers, self.external_id)
+        return Record(self.raw, body, self.meta, self.key, self.headers, self.external_id, self.trace)
 
 
 @dataclass(frozen=True, slots=True)

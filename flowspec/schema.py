@@ -80,6 +80,7 @@ def _flow(flow: Schema, triggers: list[Schema], steps: list[Schema], actions: li
             "$schema": {"type": "string", "description": "The JSON Schema of this file, for editors."},
             **properties,
             "trigger": {**_without_ref(properties["trigger"]), "oneOf": triggers},
+            "dead_letters": {**_notes(properties["dead_letters"]), "oneOf": actions},
             "steps": {**properties["steps"], "items": {"anyOf": steps}},
             "sink": {"description": "Where the records go, where it is one sink.", "oneOf": actions},
             "sinks": {**sinks, "items": {"oneOf": actions}},
@@ -87,6 +88,10 @@ def _flow(flow: Schema, triggers: list[Schema], steps: list[Schema], actions: li
         "required": [name for name in flow["required"] if name != "sinks"],
         "oneOf": [{"required": ["sink"]}, {"required": ["sinks"]}],
     }
+
+
+def _notes(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key in _ANNOTATIONS and value is not None}
 
 
 def _without_ref(schema: Schema) -> Schema:

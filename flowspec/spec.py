@@ -11,8 +11,11 @@ from typing_extensions import LiteralString, Self
 
 from flowspec import registry
 from flowspec.connectors import Account, Action, SpecModel, Trigger
+from flowspec.journal.settings import JournalChoice
+from flowspec.policies import ErrorPolicy, RetryPolicy, StopAfter
 from flowspec.registry import RegistryError
 from flowspec.steps.base import Step
+from flowspec.testing.model import SpecTest
 
 __all__ = ["FlowSpec", "model_of", "repeated_ids"]
 
@@ -116,6 +119,35 @@ class FlowSpec(SpecModel):
             examples=[{"connector": "amazon-sqs", "queue_url": "http://127.0.0.1:5000/123456789012/orders"}],
         ),
     ]
+    on_error: Annotated[
+        ErrorPolicy,
+        Field(
+            description="What happens to a record that fails, where its step or sink says nothing else.",
+            examples=["dead_letter"],
+        ),
+    ] = "dead_letter"
+    stop_after: Annotated[
+        StopAfter | None,
+        Field(
+            description="Stop the flow when too many records fail; the next run goes on with what was not delivered.",
+            examples=[{"failures": 100, "within": "1m"}],
+        ),
+    ] = None
+    dead_letters: Annotated[
+        SerializeAsAny[Action] | None,
+        _made(Action),
+        Field(
+            description="A sink for dead letters, in place of the store in the state directory.",
+            examples=[{"connector": "rabbitmq", "action": "publish", "routing_key": "orders.dead"}],
+        ),
+    ] = None
+    journal: Annotated[
+        JournalChoice,
+        Field(
+            description="What is noted of what happens to records, to be found by `pipelines executions`.",
+            examples=["all", {"level": "all", "keep": {"age": "7d"}}],
+        ),
+    ] = "failures"
     steps: Annotated[
         list[Annotated[SerializeAsAny[Step], _made(Step)]],
         Field(
@@ -131,6 +163,14 @@ class FlowSpec(SpecModel):
             examples=[[{"connector": "stdout"}]],
         ),
     ]
+
+    tests: Annotated[
+        list[SpecTest],
+        Field(
+            description="Records that are given to the flow, and what is expected of it.",
+            examples=[[{"name": "a paid order", "given": [{"id": 1}], "expect": {"sink": [{"id": 1}]}}]],
+        ),
+    ] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -158,6 +198,18 @@ class FlowSpec(SpecModel):
                 raise _refused(getattr(sink, field), _error(message, "misfit"), "sinks", place, field)
         return self
 
+    @model_validator(mode="after")
+    def _retries_fit(self) -> Self:
+        parts: list[tuple[tuple[str | int, ...], ErrorPolicy | None]] = [((), self.on_error)]
+        parts += [(("steps", place), step.on_error) for place, step in enumerate(self.steps)]
+        parts += [(("sinks", place), sink.on_error) for place, sink in enumerate(self.sinks)]
+        if any(sink.commits_with_trigger for sink in self.sinks):
+            message = "what is tried again later is committed before, which does not go with exactly_once"
+            for path, policy in parts:
+                if isinstance(policy, RetryPolicy):
+                    raise _refused(policy, _error(message, "misfit"), *path, "on_error")
+        return self
+
     def named_steps(self) -> list[tuple[str, Step]]:
         """The steps with their ids; by default kind and place, as `map-2`."""
         return list(zip(self._ids()[: len(self.steps)], self.steps, strict=True))
@@ -183,11 +235,15 @@ class FlowSpec(SpecModel):
         document: dict[str, Any] = {"name": self.name}
         if self.description:
             document["description"] = self.description
+        document |= self.model_dump(mode="json", include={"on_error", "stop_after", "journal"}, exclude_defaults=True)
         document["trigger"] = _written(self.trigger, "connector", "event")
         if self.steps:
             document["steps"] = [_written(step) for step in self.steps]
+        if self.dead_letters is not None:
+            document["dead_letters"] = _written(self.dead_letters, "connector", "action")
         sinks = [_written(sink, "connector", "action") for sink in self.sinks]
-        return {**document, "sink": sinks[0]} if len(sinks) == 1 else {**document, "sinks": sinks}
+        document |= {"sink": sinks[0]} if len(sinks) == 1 else {"sinks": sinks}
+        return document | self.model_dump(mode="json", include={"tests"}, exclude_unset=True)
 
 
 def repeated_ids(ids: Sequence[Any]) -> list[int]:

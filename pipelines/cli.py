@@ -12,12 +12,17 @@ from flowspec.errors import FlowError
 __all__ = ["main"]
 
 _COMMANDS = {
+    "accounts": "List, add, test or remove accounts.",
     "connectors": "List the connectors, or show the fields of one.",
     "cursor": "Show or set where a polling trigger goes on.",
+    "dead-letters": "Show, replay, remove or export records that failed.",
     "demo": "Run an example flow on an embedded queue and see records move.",
+    "executions": "Show what happened to records, found by External ID, status and time.",
     "graph": "Show a flow as a graph.",
     "run": "Run a flow.",
+    "sample": "Look at records as they leave each step, without consuming them.",
     "schema": "Print the JSON Schema of specs, for editors.",
+    "test": "Run the tests of specs.",
     "validate": "Say everything that is wrong with specs.",
 }
 
@@ -41,7 +46,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"pipelines.commands.{cmd_name}").command
+        command: click.Command = import_module(f"pipelines.commands.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

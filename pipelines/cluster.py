@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ def run_cluster(options: RunOptions) -> int:
 
     Raises:
         SpecError: the spec is wrong.
+        FlowError: the address for metrics and health cannot be used.
     """
     spec = options.load()
     logs.set_up(options.log_format, spec.name, verbose=options.verbose)
@@ -57,7 +59,7 @@ def run_cluster(options: RunOptions) -> int:
         sys.stderr.flush()
         os._exit(1)
 
-    with status, on_signals(stop, stop_at_once):
+    with options.monitor(cluster.snapshot), status, on_signals(stop, stop_at_once):
         failure = cluster.run(relay=status.is_live)
         if failure is not None:
             say_error(failure, options.log_format)
@@ -136,7 +138,8 @@ class _Cluster:
         """The whole run at this moment, from whatever thread."""
         reports = [worker.report for worker in self._workers]
         parts = [report.snapshot for report in reports if report is not None]
-        return Snapshot.together(self._flow, self._options.workers, parts)
+        whole = Snapshot.together(self._flow, self._options.workers, parts)
+        return replace(whole, state="stopping") if self.stopping.is_set() else whole
 
     def run(self, *, relay: bool) -> str | None:
         """Run until all workers have ended; answers what failed first.

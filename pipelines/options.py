@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flowspec.delivery.run import FlowRun
     from flowspec.spec import FlowSpec
     from pipelines.logs import LogFormat
+    from pipelines.snapshot import Snapshot
     from pipelines.status import StatusMode
 
 __all__ = ["RunOptions"]
@@ -29,6 +33,8 @@ class RunOptions:
     status: StatusMode
     log_format: LogFormat
     verbose: bool
+    http: tuple[str, int] | None = None
+    """Where metrics and health are served: host and port."""
 
     def load(self) -> FlowSpec:
         """The flow.
@@ -53,3 +59,15 @@ class RunOptions:
             self.until_idle,
             self.drain_timeout,
         )
+
+    def monitor(self, look: Callable[[], Snapshot]) -> AbstractContextManager[object]:
+        """Serves metrics and health while its block lasts, where that was asked for.
+
+        Args:
+            look: Gives the run as it is.
+        """
+        if self.http is None:
+            return nullcontext()
+        from pipelines.monitor import Monitor
+
+        return Monitor(*self.http, look)

@@ -29,7 +29,7 @@ def run_single(options: RunOptions) -> int:
 
     Raises:
         SpecError: the spec is wrong.
-        FlowError: the state directory cannot be written.
+        FlowError: the state directory cannot be written, or the address for metrics and health cannot be used.
     """
     spec = options.load()
     noise = None if options.verbose else noise_file(options.state_dir, spec.name)
@@ -56,7 +56,8 @@ def _run(spec: FlowSpec, options: RunOptions) -> int:
         os._exit(1)
 
     failure: str | None = None
-    with status, on_signals(stop, lambda: give_up(STOPPING_AT_ONCE)):
+    monitor = options.monitor(lambda: Snapshot.of(run))
+    with monitor, status, on_signals(stop, lambda: give_up(STOPPING_AT_ONCE)):
         try:
             run_worker(spec, run, give_up)
         except RunError as error:

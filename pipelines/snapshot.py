@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from flowspec.delivery.tally import Latencies, Tally
+from flowspec.delivery.tally import Counts, Latencies, Tally
 
 if TYPE_CHECKING:
     from flowspec.delivery.health import Health, HealthState, LastPoll
@@ -62,31 +64,39 @@ class Snapshot:
     """The trigger, as `trigger`, and the sinks by their ids."""
     error: str | None = None
     """What made the run fail."""
+    worker: int = 0
+    """Whose it is, where it is of one worker."""
+    taken_at: float = field(default_factory=time.monotonic)
+    """When it was taken, in seconds on the clock that all processes of a machine have in common."""
+    parts: tuple[Snapshot, ...] = ()
+    """What it was put together from: what each worker reported last."""
 
     @classmethod
     def of(cls, run: FlowRun) -> Snapshot:
         """The run at this moment, from whatever thread."""
         tally = run.tally
-        # One call into C: the worker's thread cannot add a bucket in the middle of it.
+        # A copy is one call into C: the worker's thread cannot add a bucket or a place in the middle of it.
         latencies = Latencies(tally.latencies.buckets.copy())
+        places = {name: replace(counts) for name, counts in tally.places.copy().items()}
         return cls(
             run.flow,
             run.workers,
             "stopping" if run.stopping.is_set() else "running",
-            replace(tally, latencies=latencies),
+            replace(tally, latencies=latencies, places=defaultdict(Counts, places)),
             _merged((health.name, EndState.of(health)) for health in tuple(run.healths)),
+            worker=run.worker,
         )
 
     @classmethod
     def together(cls, flow: str, workers: int, parts: Iterable[Snapshot]) -> Snapshot:
         """The whole run, of what its workers reported."""
-        parts = list(parts)
+        parts = tuple(parts)
         tally = Tally()
         for part in parts:
             tally.merge(part.tally)
         stopping = any(part.state == "stopping" for part in parts)
         ends = _merged((name, end) for part in parts for name, end in part.ends.items())
-        return cls(flow, workers, "stopping" if stopping else "running", tally, ends)
+        return cls(flow, workers, "stopping" if stopping else "running", tally, ends, parts=parts)
 
     def ended(self, error: str | None) -> Snapshot:
         """The same at the end of the run."""

@@ -19,7 +19,9 @@ from pipelines.snapshot import EndState, Snapshot
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Status", "StatusMode", "as_json", "summary"]
+    from flowspec.delivery.tally import Tally
+
+__all__ = ["Rate", "Status", "StatusMode", "as_json", "summary"]
 
 StatusMode: TypeAlias = Literal["auto", "live", "json", "off"]
 
@@ -42,7 +44,7 @@ class Status:
         self.is_live = mode == "live"
         self._display = _DISPLAYS[mode]()
         self._look = look
-        self._rate = _Rate()
+        self._rate = Rate()
         self._started = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show, name="status", daemon=True)
@@ -74,18 +76,21 @@ class Status:
             self._display.show(snapshot, self._rate.after(snapshot.tally.received), time.monotonic() - self._started)
 
 
-class _Rate:
-    """Records per second over the last seconds."""
+class Rate:
+    """Records per second over the last seconds; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        self._lock = threading.Lock()
 
     def after(self, received: int) -> float:
-        now = time.monotonic()
-        self._seen.append((now, received))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER:  # noqa: PLR2004 - both ends
-            self._seen.popleft()
-        since, before = self._seen[0]
+        """The rate when so many records have been received, by what was said before."""
+        with self._lock:
+            now = time.monotonic()
+            self._seen.append((now, received))
+            while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER:  # noqa: PLR2004 - both ends
+                self._seen.popleft()
+            since, before = self._seen[0]
         return (received - before) / (now - since) if now > since else 0.0
 
 
@@ -153,9 +158,10 @@ _DISPLAYS: dict[str, Callable[[], _Display]] = {"live": _Live, "json": _Json, "o
 def summary(snapshot: Snapshot, seconds: float) -> str:
     """The run in one line."""
     tally = snapshot.tally
+    more = ", ".join(f"{name} {count}" for name, count in _rarities(tally).items() if count)
     return (
         f"{snapshot.flow}: received {tally.received}, delivered {tally.delivered}, filtered {tally.filtered}, "
-        f"failed {tally.failed} in {seconds:.1f} s"
+        f"failed {tally.failed} in {seconds:.1f} s" + (f" ({more})" if more else "")
     )
 
 
@@ -172,6 +178,8 @@ def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
         "delivered": tally.delivered,
         "filtered": tally.filtered,
         "failed": tally.failed,
+        "dead_letters": tally.dead_letters,
+        "retried": tally.retried,
         "in_flight": tally.in_flight,
         "rate": round(rate, 1),
         "latency_p50": tally.latencies.quantile(0.5),
@@ -180,6 +188,11 @@ def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
         "sinks": ends,
         "error": snapshot.error,
     }
+
+
+def _rarities(tally: Tally) -> dict[str, int]:
+    """What a run that goes well has none of, so that people are only told where there is something."""
+    return {"dead letters": tally.dead_letters, "retried": tally.retried}
 
 
 def _end_as_json(end: EndState) -> dict[str, Any]:
@@ -209,6 +222,9 @@ def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
     table.add_row("delivered", f"{tally.delivered:,}")
     table.add_row("filtered", f"{tally.filtered:,}")
     table.add_row("failed", f"[red]{tally.failed:,}[/red]" if tally.failed else "0")
+    for name, count in _rarities(tally).items():
+        if count:
+            table.add_row(name, f"[red]{count:,}[/red]")
     p50, p99 = (_short(tally.latencies.quantile(share)) for share in (0.5, 0.99))
     table.add_row("latency", f"p50 {p50}, p99 {p99}")
     for name, end in snapshot.ends.items():

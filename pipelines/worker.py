@@ -55,7 +55,7 @@ def main(supervisor: Connection) -> int:
     try:
         return _work(job, supervisor)
     except FlowError as error:
-        supervisor.send(Report(Snapshot(job.options.spec.name).ended(str(error))))
+        supervisor.send(Report(Snapshot(job.options.spec.name, worker=job.worker).ended(str(error))))
         return 1
 
 

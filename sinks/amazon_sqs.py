@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from flowspec.connectors import Action, WorkerContext
-from flowspec.errors import RecordError, TransientError
+from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.expressions import Template
 from flowspec.fields import WholeSeconds
 from flowspec.formats import Format, encode_all, encoder
@@ -118,6 +118,23 @@ class SendMessage(Action):
     def fifo(self) -> bool:
         """Whether the queue keeps the order of each message group."""
         return self.queue_url.endswith(".fifo")
+
+    def check(self) -> str:
+        """See that the queue is there, and say what it has.
+
+        Raises:
+            TransientError: the server cannot be reached at present.
+            FatalError: there is no such queue, it needs what the sink does not give, or the credentials are refused.
+        """
+        from sources.amazon_sqs.checks import check_queue, queue_attributes
+
+        account = AwsAccount.of(self.account)
+        if self.fifo and self.deduplication_id is None:
+            attributes = queue_attributes(account, self.queue_url)
+            if attributes is not None and attributes.get("ContentBasedDeduplication", "false") != "true":
+                msg = f"{self.queue_url}: the queue tells no duplicates by their content; give deduplication_id"
+                raise FatalError(msg)
+        return check_queue(account, self.queue_url, unknown="the right to send messages")
 
     def open(self, context: WorkerContext) -> _Sender:
         """A client that connects with the first batch."""

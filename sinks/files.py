@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -63,6 +65,27 @@ class Append(Action):
             examples=[True],
         ),
     ] = True
+
+    def check(self) -> str:
+        """See that the file may be written, or that it and its directories may be made."""
+        from sources.files.rights import check_writable, may
+
+        try:
+            is_there = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{check_writable(self.path.parent)}, where {self.path.name} is made"
+        except OSError as error:
+            msg = f"{self.path}: {error.strerror or error}"
+            raise FatalError(msg) from error
+        if stat.S_ISDIR(is_there.st_mode):
+            msg = f"{self.path} is a folder; name a file in it"
+            raise FatalError(msg)
+        if not may(self.path, os.R_OK | os.W_OK):
+            msg = f"{self.path} must not be read and written; let the user of this process do both"
+            raise FatalError(msg)
+        if self.rotate_size is not None:
+            check_writable(self.path.parent)
+        return f"{self.path} can be written"
 
     def open(self, context: WorkerContext) -> _LineWriter:
         """The file is opened with the first batch."""

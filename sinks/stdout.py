@@ -40,6 +40,10 @@ class Print(Action):
         ),
     ] = "json"
 
+    def check(self) -> str:
+        """Standard output is always there."""
+        return "nothing to check: lines go to standard output"
+
     def open(self, context: WorkerContext) -> _Printer:
         """Standard output is open already."""
         return _Printer(sys.stdout.fileno(), line_encoder(self.format))

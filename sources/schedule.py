@@ -72,6 +72,14 @@ class Tick(PollingTrigger):
         """A cursor is a time, whatever the interval is."""
         return {}
 
+    def identity(self, record: Record) -> str | None:
+        """When the tick was due."""
+        return str(orjson.loads(record.raw)["time"])
+
+    def check(self) -> str:
+        """A clock is always there; says when the next tick is due."""
+        return f"nothing to check: the clock needs no connection; the next tick is due at {_next(self.times())}"
+
     def poller(self, since: Any, context: WorkerContext) -> _Clock:
         """What looks at the clock."""
         return _Clock(self, since)
@@ -134,3 +142,7 @@ class _Clock:
     def _record(tick: datetime, now: datetime) -> Record:
         body = {"time": tick.isoformat()}
         return Record(orjson.dumps(body), body, {"late": round((now - tick).total_seconds(), 6)})
+
+
+def _next(times: Cron | Every) -> str:
+    return times.after(datetime.now(timezone.utc)).isoformat(timespec="seconds")

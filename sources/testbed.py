@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ class ReadLines(StreamTrigger):
     """Read Lines: starts the flow for each line of a file that grows. What was committed is in a file beside it."""
 
     connector: Annotated[Literal["testbed"], Field(description="For tests.", examples=["testbed"])] = "testbed"
+    identified_by: ClassVar[tuple[str, ...]] = ("path", "offset")
+
     event: Annotated[Literal["read-lines"], Field(description="Each line.", examples=["read-lines"])] = "read-lines"
     account: Annotated[None, Field(description="Needs no account.", examples=[None])] = None
     path: Annotated[Path, Field(description="The file.", examples=["in.jsonl"])]
@@ -40,6 +42,20 @@ class ReadLines(StreamTrigger):
         """Go on where the last commit was."""
         context.health.up()
         return _LineReader(self.path)
+
+    def check(self) -> str:
+        """See that the file is there."""
+        if not self.path.exists():
+            msg = f"{self.path} is not there yet"
+            raise TransientError(msg)
+        return f"{self.path} is there"
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """The lines behind the last commit."""
+        reader, until = _LineReader(self.path), time.monotonic() + wait
+        while not (records := reader.read(most, wait)) and time.monotonic() < until:
+            pass
+        return records
 
 
 class _LineReader:
@@ -99,6 +115,17 @@ class Flaky(Action):
         Path | None, Field(description="While this file exists the sink is down.", examples=["down"])
     ] = None
 
+    def check(self) -> str:
+        """See that it is not told to be down."""
+        self.must_be_up()
+        return f"{self.path} is written"
+
+    def must_be_up(self) -> None:
+        """Fail while it is told to be down."""
+        if self.down_file is not None and self.down_file.exists():
+            msg = f"{self.down_file} exists"
+            raise TransientError(msg)
+
     def open(self, context: WorkerContext) -> _FlakyWriter:
         """Nothing is touched before the first batch."""
         return _FlakyWriter(self)
@@ -113,9 +140,7 @@ class _FlakyWriter:
 
     def write(self, records: Sequence[Record]) -> Sequence[Failure]:
         time.sleep(self._action.sleep)
-        if self._action.down_file is not None and self._action.down_file.exists():
-            msg = f"{self._action.down_file} exists"
-            raise TransientError(msg)
+        self._action.must_be_up()
         if random.random() < self._action.fail_rate:  # noqa: S311 - no secret
             msg = "out of sorts"
             raise RuntimeError(msg)

@@ -8,17 +8,33 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from flowspec import loads
+from sources.testing.flows import eventually
+from tests.servers.process import server_port
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z|(?<= in )\d+\.\d s$", re.MULTILINE)
+CHANGING = re.compile(
+    # A time, with more or less of it; the data of the pages is of 2024.
+    r"20(?!24)\d\d-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z"
+    # How long it took.
+    r"|(?<= in )\d+\.\d s(?=$| \()|(?<=\()\d+\.\d\d s(?=\)$)"
+    # What is installed.
+    r"|(?<=SQLite )\d+\.\d+\.\d+"
+    # A hash that is keyed.
+    r"|#[0-9a-f]{16}\b",
+    re.MULTILINE,
+)
 """What is another one each time that a command is run."""
+PORT = "9100"
+"""Where the pages serve metrics; the tests do so on a free port."""
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -33,20 +49,59 @@ def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     for _, name, text in FENCE.findall(page.read_text()):
         if name:
             (tmp_path / name).write_text(text)
-    for _, text in blocks(page, "console"):
-        command, _, shown = text.removeprefix("$ ").partition("\n")
-        answer = subprocess.run(
-            re.sub(r"\bpython ", f"{sys.executable} ", command, count=1),
-            shell=True,
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "120"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+    port = str(server_port())
+    with ExitStack() as running:
+        for _, text in blocks(page, "console"):
+            command, _, shown = text.replace(PORT, port).removeprefix("$ ").partition("\n")
+            if command.endswith(" &"):
+                running.enter_context(_in_background(command.removesuffix(" &"), tmp_path))
+            elif command.startswith("curl "):
+                # What runs in the background comes to it one day.
+                what = f"{command} prints\n{shown}"
+                eventually(lambda: _printed(command, tmp_path) == _steady(shown), what, checked=False)  # noqa: B023
+            else:
+                printed = _printed(command, tmp_path)
+                assert printed == _steady(shown), f"{command} prints\n{printed}"
+
+
+def _printed(command: str, folder: Path) -> str:
+    answer = subprocess.run(
+        _with_python(command),
+        shell=True,
+        cwd=folder,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return _steady("".join(f"{line.rstrip()}\n" for line in answer.stdout.splitlines()))
+
+
+@contextmanager
+def _in_background(command: str, folder: Path) -> Iterator[None]:
+    with (folder / "background.log").open("wb") as log:
+        process = subprocess.Popen(
+            f"exec {_with_python(command)}", shell=True, cwd=folder, env=_environment(), stdout=log, stderr=log
         )
-        printed = "".join(f"{line.rstrip()}\n" for line in answer.stdout.splitlines())
-        assert TIME.sub("a time", printed) == TIME.sub("a time", shown), f"{command} prints\n{printed}"
+    try:
+        yield
+        assert process.poll() is None, f"{command} has ended: {(folder / 'background.log').read_text()}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _with_python(command: str) -> str:
+    return re.sub(r"\bpython ", f"{sys.executable} ", command, count=1)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "120"}
+
+
+def _steady(text: str) -> str:
+    return CHANGING.sub("a time", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

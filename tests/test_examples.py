@@ -36,7 +36,11 @@ from tests.servers.sqlite import SqliteFile
 from tests.servers.sqs import SqsServer
 from tests.sources.webhook.sender import Sender
 
-EXAMPLES = sorted(path for path in (Path(__file__).parents[1] / "examples").iterdir() if path.suffix != ".toml")
+EXAMPLES = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "examples").iterdir()
+    if path.suffix != ".toml" and not path.stem.endswith(".test")
+)
 ORDERS = 200
 Order: TypeAlias = "dict[str, Any]"
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from flowspec.connectors import Rejecter, WorkerContext
-from flowspec.delivery.deadletters import DeadLetter, DeadLetters
+from flowspec.connectors import WorkerContext
+from flowspec.deadletters.store import LetterStore
+from flowspec.delivery.failures import DeadLetters, Failures
 from flowspec.delivery.health import Health
 from flowspec.delivery.tally import Tally
 from flowspec.errors import FatalError
 
 if TYPE_CHECKING:
     from flowspec.connectors import Reader, Writer
+    from flowspec.deadletters.letter import DeadLetter, Letter
+    from flowspec.journal.journal import Journal
+    from flowspec.policies import StopAfter
     from flowspec.records import Record
 
 __all__ = ["FlowFailure", "FlowRun"]
-
-_log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT = 10.0
 """Seconds that a reader has for its last commits, where no stop sets a shorter time."""
@@ -47,6 +48,10 @@ class FlowFailure:
         return text
 
 
+def _unknown(_: Record) -> None:
+    return None
+
+
 @dataclass
 class FlowRun:
     """One run of a flow on one worker: its options, its stop, its counts and its first failure.
@@ -64,6 +69,8 @@ class FlowRun:
     """Stop when nothing came for that many seconds and everything is delivered."""
     drain_timeout: float = 8.0
     """Seconds that a stop may take; what is not delivered then is left to the trigger's system."""
+    replay: Iterator[Letter] | None = None
+    """Letters of the store that are run through the flow, in place of what its trigger has."""
     stopping: threading.Event = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=Tally)
     healths: list[Health] = field(default_factory=list)
@@ -71,10 +78,24 @@ class FlowRun:
     """The first error that stopped the flow; later ones are its consequences."""
     readers: list[Reader] = field(default_factory=list)
     writers: list[Writer] = field(default_factory=list)
+    identify: Callable[[Record], str | None] = _unknown
+    """What tells a record from all others, also when it comes again; the trigger knows."""
+    stop_after: StopAfter | None = None
+    """How many failures stop the flow."""
+    journal: Journal | None = None
+    """Where it is noted what becomes of records."""
     _stop_at: float = float("inf")
 
     def __post_init__(self) -> None:
-        self.dead_letters = DeadLetters(self.flow, self.state_dir)
+        self.store = LetterStore(self.flow, self.state_dir)
+        self.dead_letters: DeadLetters = self.store
+        """Where records go that are given up; those that are tried again are in the store."""
+        self.failures = Failures(self)
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether dead letters are replayed: what fails stays one."""
+        return self.replay is not None
 
     def stop(self) -> None:
         """Ask the flow to end: the trigger takes no more, and what is under way is delivered and committed."""
@@ -97,27 +118,6 @@ class FlowRun:
         health = Health(name)
         self.healths.append(health)
         return WorkerContext(self.flow, self.worker, self.workers, self.stopping, health, self.readers, self.state_dir)
-
-    def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Give up records that failed.
-
-        When it returns they are in the dead-letter store, or the trigger's system is going to reject them.
-
-        Raises:
-            FatalError: they cannot be stored, so nothing may be acknowledged.
-        """
-        if not letters:
-            return
-        self.tally.failed += len(letters)
-        rejecters = [reader for reader in self.readers if isinstance(reader, Rejecter)]
-        for reader in rejecters:
-            reader.reject([letter.record for letter in letters])
-        if rejecters:
-            # The system does not keep why.
-            first = letters[0]
-            _log.warning("%d records are rejected, the first by %s: %s", len(letters), first.step, first.error)
-        else:
-            self.dead_letters.add(letters)
 
     def wait_to_retry(self, seconds: float, error: Exception) -> None:
         """Wait before the next attempt at a write.
@@ -144,6 +144,15 @@ class FlowRun:
             self.fail(FlowFailure(where, self.worker, error))
             raise
 
+    def stop_for(self, letter: DeadLetter) -> NoReturn:
+        """End the flow because of a record; it stays where it is.
+
+        Raises:
+            Exception: what went wrong with it.
+        """
+        self.fail(FlowFailure(letter.step, self.worker, letter.error, letter.record))
+        raise letter.error
+
     def fail(self, failure: FlowFailure) -> None:
         """Keep `failure` if it is the first."""
         if self.failure is None:
@@ -156,4 +165,7 @@ class FlowRun:
             reader.close(self.close_time)
         for writer in self.writers:
             writer.close()
+        if self.journal is not None:
+            self.journal.close()
         self.dead_letters.close()
+        self.store.close()

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from flowspec.deadletters.letter import DeadLetter
 from flowspec.delivery.backoff import Backoff
-from flowspec.delivery.deadletters import DeadLetter
 from flowspec.errors import FatalError, TransientError
+from flowspec.policies import ErrorPolicy, RetryPolicy
 
 if TYPE_CHECKING:
     from flowspec.connectors import Action
@@ -33,13 +34,16 @@ _UNEXPECTED_TRIES = 3
 class SinkWriter:
     """A mapper for `flat_map_batch` that writes each batch and returns nothing.
 
-    When it returns, every record of the batch is confirmed by the sink or is a dead letter. A sink that is down is
-    tried again for as long as it takes; meanwhile nothing more is read, so memory stays bounded.
+    When it returns, every record of the batch is confirmed by the sink, or it is settled what becomes of it. A sink
+    that is down is tried again for as long as it takes, or as often as a `retry` of its policy says; meanwhile nothing
+    more is read, so memory stays bounded.
     """
 
-    def __init__(self, name: str, action: Action, run: FlowRun) -> None:
+    def __init__(self, name: str, action: Action, run: FlowRun, on_error: ErrorPolicy = "dead_letter") -> None:
         self._name = name
         self._run = run
+        self._policy = on_error
+        self._retry = on_error.retry if isinstance(on_error, RetryPolicy) else None
         context = run.context(name)
         self._health = context.health
         self._writer = action.open(context)
@@ -48,11 +52,16 @@ class SinkWriter:
     def __call__(self, records: list[Record]) -> list[Any]:
         """Write one batch; it is never answered."""
         with self._run.guard(self._name):
-            self._deliver(records)
+            self._deliver([record for record in records if self._is_for_us(record)])
         return []
 
+    def _is_for_us(self, record: Record) -> bool:
+        """Whether no other sink refused it: then this one has it already."""
+        letter = None if record.trace is None else record.trace.letter
+        return letter is None or letter.sink in ("", self._name)
+
     def _deliver(self, records: Sequence[Record], attempts: int = 0, first_try: float | None = None) -> None:
-        backoff = Backoff()
+        backoff = Backoff() if self._retry is None else Backoff(self._retry.backoff, self._retry.max_backoff)
         first_try = first_try or time.time()
         unexpected = 0
         while records:
@@ -60,42 +69,64 @@ class SinkWriter:
             try:
                 failures = self._writer.write(records)
             except TransientError as error:
+                if self._retry is not None and attempts >= self._retry.attempts:
+                    self._settle([(record, error) for record in records], attempts, first_try)
+                    return
                 self._wait(backoff, error)
             except FatalError:
                 raise
             except Exception as error:  # noqa: BLE001 - a sink's bug must cost one record, not the flow
                 unexpected += 1
-                if unexpected < _UNEXPECTED_TRIES:
+                if unexpected < _UNEXPECTED_TRIES and self._retry is None:
                     self._wait(backoff, error)
                 elif len(records) == 1:
-                    self._run.bury([DeadLetter(records[0], self._name, error, attempts, first_try)])
+                    self._settle([(records[0], error)], attempts, first_try)
                     return
                 else:
+                    # With a `retry` each attempt is one of the records, and this was none of any of them.
+                    before = attempts if self._retry is None else attempts - 1
                     for record in records:
-                        self._deliver([record], attempts, first_try)
+                        self._deliver([record], before, first_try)
                     return
             else:
-                self._run.tally.delivered += len(records) - len(failures)
+                self._note_delivered(records, failures)
                 records = self._sort_out(failures, attempts, first_try, backoff)
+
+    def _note_delivered(self, records: Sequence[Record], failures: Sequence[Failure]) -> None:
+        run, count = self._run, len(records) - len(failures)
+        run.tally.delivered += count
+        run.tally.places[self._name].passed += count
+        if run.journal is None:
+            return
+        if failures:
+            failed = {id(failure.record) for failure in failures}
+            records = [record for record in records if id(record) not in failed]
+        run.journal.delivered(records, self._name)
 
     def _sort_out(
         self, failures: Sequence[Failure], attempts: int, first_try: float, backoff: Backoff
     ) -> Sequence[Record]:
-        transient = [
-            (failure.record, failure.error) for failure in failures if isinstance(failure.error, TransientError)
+        """Settle failures, and answer the records that are to be written again now, after a wait."""
+        passing = [
+            (failure.record, failure.error)
+            for failure in failures
+            if self._retry is None and isinstance(failure.error, TransientError)
         ]
-        self._run.bury(
-            [
-                DeadLetter(failure.record, self._name, failure.error, attempts, first_try)
-                for failure in failures
-                if not isinstance(failure.error, TransientError)
-            ]
-        )
-        if transient:
-            self._wait(backoff, max((error for _, error in transient), key=attrgetter("retry_after")))
+        final = [(failure.record, failure.error) for failure in failures]
+        if passing:
+            final = [(record, error) for record, error in final if not isinstance(error, TransientError)]
+        self._settle(final, attempts, first_try)
+        if passing:
+            self._wait(backoff, max((error for _, error in passing), key=attrgetter("retry_after")))
         else:
             self._health.up()
-        return [record for record, _ in transient]
+        return [record for record, _ in passing]
+
+    def _settle(self, failed: Sequence[tuple[Record, Exception]], attempts: int, first_try: float) -> None:
+        letters = [
+            DeadLetter(record, self._name, error, attempts, first_try, sink=self._name) for record, error in failed
+        ]
+        self._run.failures.settle(letters, self._policy)
 
     def _wait(self, backoff: Backoff, error: Exception) -> None:
         self._health.down(error)

@@ -9,12 +9,15 @@ has processed its last epoch, so nothing is ever committed there.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from flowspec.records import Position, Record
+from flowspec.deadletters.readers import LetterReader, RetryingReader
+from flowspec.records import Position, Record, Trace
 
 if TYPE_CHECKING:
     from flowspec.connectors import Reader, Trigger
@@ -33,24 +36,41 @@ up the busy ones, and without one Bytewax spins until the others have ended thei
 class TriggerSource(FixedPartitionedSource[Record, Position]):
     """A trigger as Bytewax sees it: at-least-once, committed when every sink has the records."""
 
-    def __init__(self, trigger: Trigger, run: FlowRun) -> None:
+    def __init__(self, trigger: Trigger, run: FlowRun, sinks: Collection[str], *, retries: bool = True) -> None:
+        """Read a trigger for a flow with those sinks.
+
+        Args:
+            trigger: What is read, but for a replay.
+            run: The run of the flow.
+            sinks: Their ids.
+            retries: Whether records that failed are read again when it is time.
+        """
         self._trigger = trigger
         self._run = run
+        self._sinks = sinks
+        self._retries = retries
         self._partitions: list[str] = []
 
     def list_parts(self) -> list[str]:
         """All partitions: every worker can read each, and Bytewax spreads them evenly."""
         # Asked for once: the trigger may have to ask its system.
+        if self._run.replay is not None:
+            return ["replay"]
         self._partitions = self._partitions or self._trigger.partitions(self._run.workers)
         return self._partitions
 
     def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> _Partition:
         """Open the reader of one partition."""
         context = self._run.context("trigger")
+        if self._run.replay is not None:
+            replayed = LetterReader(self._run.store, self._run.replay, self._sinks)
+            return _Partition(replayed, self._trigger.batch_size, True, context.health, self._run)
         with self._run.guard("trigger"):
             reader = self._trigger.open(for_part, resume_state, context)
         self._run.readers.append(reader)
         alone = len(self.list_parts()) == 1
+        if self._retries:
+            reader = RetryingReader(reader, self._run.store, self._sinks)
         return _Partition(reader, self._trigger.batch_size, alone, context.health, self._run)
 
 
@@ -69,6 +89,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         self._idle_since = time.monotonic()
         self._napping = False
         self._ending = False
+        self._batch = 0
 
     def next_batch(self) -> list[Record]:
         with self._run.guard("trigger"):
@@ -105,6 +126,10 @@ class _Partition(StatefulSourcePartition[Record, Position]):
             self._emitted.append((time.monotonic(), len(records)))
             run.tally.received += len(records)
             run.tally.in_flight += len(records)
+            run.tally.last_record_at = time.time()
+            if run.journal is not None and run.journal.keeps_all:
+                self._batch += 1
+                _note_arrival(records, run.tally.last_record_at, self._batch)
         elif self._is_idle() and not asked:
             return self._end()
         return records
@@ -114,7 +139,9 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         now = time.monotonic()
         if self._emitted or self._health.state == "down":
             self._idle_since = now
-        return self._run.until_idle is not None and now - self._idle_since >= self._run.until_idle
+        if self._run.until_idle is None or now - self._idle_since < self._run.until_idle:
+            return False
+        return not (isinstance(self._reader, RetryingReader) and self._reader.is_waiting())
 
     def _commit(self) -> None:
         if not self._closed:
@@ -141,3 +168,10 @@ class _Partition(StatefulSourcePartition[Record, Position]):
             return []
         self._reader.close(self._run.close_time)
         raise StopIteration
+
+
+def _note_arrival(records: Sequence[Record], now: float, batch: int) -> None:
+    arrived = Trace(received_at=now, batch=batch)
+    for record in records:
+        known = record.trace
+        record.trace = arrived if known is None else replace(known, received_at=now, batch=batch)

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from flowspec.deadletters.letter import DeadLetter
 from flowspec.delivery.backoff import Backoff
-from flowspec.delivery.deadletters import DeadLetter
-from flowspec.delivery.run import FlowFailure
 from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.records import Trace
 
 if TYPE_CHECKING:
     from flowspec.delivery.health import Health
     from flowspec.delivery.run import FlowRun
     from flowspec.expressions import Expression
     from flowspec.formats import Decoder
+    from flowspec.policies import ErrorPolicy
     from flowspec.records import Record
-    from flowspec.steps.base import ErrorPolicy, Step, Transform
+    from flowspec.steps.base import Step, Transform
 
 __all__ = ["FusedSteps", "Stage", "decode_stage", "external_id_stage", "step_stage", "undecodable_stage"]
 
@@ -112,16 +113,16 @@ def external_id_stage(expression: Expression) -> Stage:
     return Stage("external_id", transform)
 
 
-def step_stage(name: str, step: Step) -> Stage:
-    """The stage of a step of the spec."""
-    return Stage(name, step.build(), step.on_error, step.batched)
+def step_stage(name: str, step: Step, on_error: ErrorPolicy) -> Stage:
+    """The stage of a step of the spec, with the policy of a flow for steps that have none."""
+    return Stage(name, step.build(), step.on_error or on_error, step.batched)
 
 
 class FusedSteps:
     """A mapper for `flat_map_batch`: records in, the records that go on out.
 
     A record that fails leaves the flow the way its step's `on_error` says, and its neighbours go on. When the call
-    returns, the dead letters among them are buried.
+    returns, what becomes of it is settled.
     """
 
     def __init__(self, stages: Sequence[Stage], run: FlowRun) -> None:
@@ -143,31 +144,58 @@ class FusedSteps:
                 kept = stage.transform(records)
             except Exception:  # noqa: BLE001 - whatever it is, it is a record's: the next line finds which
                 return self._one_by_one(stage, records)
-            self._run.tally.filtered += len(records) - len(kept)
+            self._count(stage, len(kept), len(records) - len(kept))
+            if len(kept) < len(records):
+                self._note_filtered(stage, records, kept)
             return kept
         return self._one_by_one(stage, records)
 
     def _one_by_one(self, stage: Stage, records: list[Record]) -> list[Record]:
         kept: list[Record] = []
         failed: list[DeadLetter] = []
+        filtered: list[Record] = []
         for record in records:
             tried = time.time()
             try:
                 results = stage.transform([record])
             except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-                self._stop_if_asked(stage, record, error)
-                failed.append(DeadLetter(record, stage.name, error, attempts=1, first_try=tried))
+                letter = DeadLetter(record, stage.name, error, attempts=1, first_try=tried)
+                if stage.on_error == "stop" or isinstance(error, FatalError):
+                    self._run.stop_for(letter)
+                failed.append(letter)
                 continue
             if not results:
-                self._run.tally.filtered += 1
-            kept += results
-        if stage.on_error == "skip":
-            self._run.tally.failed += len(failed)
-        else:
-            self._run.bury(failed)
+                filtered.append(record)
+            kept += results if len(results) <= 1 else _parts(record, results)
+        self._count(stage, len(kept), len(filtered))
+        self._note_filtered(stage, filtered, ())
+        self._run.failures.settle(failed, stage.on_error)
         return kept
 
-    def _stop_if_asked(self, stage: Stage, record: Record, error: Exception) -> None:
-        if stage.on_error == "stop" or isinstance(error, FatalError):
-            self._run.fail(FlowFailure(stage.name, self._run.worker, error, record))
-            raise error
+    def _note_filtered(self, stage: Stage, records: Sequence[Record], kept: Sequence[Record]) -> None:
+        journal = self._run.journal
+        if journal is not None and journal.keeps_all:
+            stay = set(map(id, kept))
+            journal.filtered([record for record in records if id(record) not in stay], stage.name)
+
+    def _count(self, stage: Stage, passed: int, filtered: int) -> None:
+        counts = self._run.tally.places[stage.name]
+        counts.passed += passed
+        counts.filtered += filtered
+        self._run.tally.filtered += filtered
+
+
+def _parts(record: Record, results: list[Record]) -> list[Record]:
+    """The records that were made of one, numbered; of one that failed before only the part that failed."""
+    trace = record.trace or Trace()
+    for number, result in enumerate(results):
+        result.trace = replace(trace, part=(*trace.part, number))
+    if trace.letter is None:
+        return results
+    part = trace.letter.part
+    return [result for result in results if _overlap(result.trace, part)]
+
+
+def _overlap(trace: Trace | None, part: tuple[int, ...]) -> bool:
+    # A flow that was changed meanwhile may take apart less, or more.
+    return trace is None or all(one == other for one, other in zip(trace.part, part, strict=False))

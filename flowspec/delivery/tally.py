@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
-__all__ = ["Latencies", "Tally"]
+__all__ = ["Counts", "Latencies", "Tally"]
 
 _BUCKETS_PER_DECADE = 20
 _SMALLEST = 1e-5
@@ -41,6 +42,27 @@ class Latencies:
 
 
 @dataclass
+class Counts:
+    """What a step or sink did with the records that came to it."""
+
+    passed: int = 0
+    """Records that went on, or that the sink confirmed."""
+    filtered: int = 0
+    """Records that a step dropped on purpose."""
+    failed: int = 0
+    """Records that failed for good: dead letters, and those that `skip` let go."""
+    retried: int = 0
+    """Records that failed and are tried again."""
+
+    def merge(self, other: Counts) -> None:
+        """Add what `other` counted."""
+        self.passed += other.passed
+        self.filtered += other.filtered
+        self.failed += other.failed
+        self.retried += other.retried
+
+
+@dataclass
 class Tally:
     """Counts of one worker, or of several added up. Written by the worker's own thread only."""
 
@@ -51,11 +73,19 @@ class Tally:
     filtered: int = 0
     """Records that a step dropped on purpose."""
     failed: int = 0
-    """Records that failed: dead letters, and those that `on_error: skip` let go."""
+    """Records that failed for good: dead letters, and those that `skip` let go."""
+    dead_letters: int = 0
+    """Those of them that were kept."""
+    retried: int = 0
+    """Records that failed and were set aside to be tried again; when they are, they are received again."""
     in_flight: int = 0
     """Records handed to the flow of which the trigger's system does not yet know that they are delivered."""
+    last_record_at: float = 0.0
+    """When the last record was received, in seconds since the epoch; 0 before the first."""
     latencies: Latencies = field(default_factory=Latencies)
     """Seconds from a record's arrival in the flow to its commit."""
+    places: defaultdict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    """The same by the ids of steps and sinks; `decode` and `external_id` are there as well."""
 
     def merge(self, other: Tally) -> None:
         """Add what `other` counted."""
@@ -63,5 +93,10 @@ class Tally:
         self.delivered += other.delivered
         self.filtered += other.filtered
         self.failed += other.failed
+        self.dead_letters += other.dead_letters
+        self.retried += other.retried
         self.in_flight += other.in_flight
+        self.last_record_at = max(self.last_record_at, other.last_record_at)
         self.latencies.merge(other.latencies)
+        for name, counts in other.places.items():
+            self.places[name].merge(counts)

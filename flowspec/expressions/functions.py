@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
+from flowspec.expressions.clock import now
 from flowspec.expressions.entries import Entry
 from flowspec.expressions.guards import MAX_BITS
 from flowspec.formats import encoder
@@ -116,10 +117,6 @@ _KINDS = (
 
 def _type(value: Any, /) -> str:
     return next((name for name, types in _KINDS if isinstance(value, types)), "other")
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def _datetime(text: str, /) -> datetime:
@@ -231,7 +228,7 @@ FUNCTIONS: dict[str, Entry] = {
     "max": Entry(max, "value, *values, default=None", "The largest value.", "max([2, 9, 4])", 9),
     "min": Entry(min, "value, *values, default=None", "The smallest value.", "min(2, 9)", 2),
     "minutes": Entry(_span("minutes"), "count", "A span of time.", "minutes(1) == seconds(60)", True),
-    "now": Entry(_now, "", "The present time, in UTC.", "now() > datetime('2024-01-31')", True, constant=False),
+    "now": Entry(now, "", "The present time, in UTC.", "now() > datetime('2024-01-31')", True, constant=False),
     "quote": Entry(_quote, "text", "A text for use inside a URL.", "quote('a b/c')", "a%20b%2Fc"),
     "round": Entry(
         _round, "number, digits=None", "The nearest number with that many digits; half to even.",

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from flowspec.loading.accounts import Accounts, find_accounts, put_accounts
+from flowspec.loading.accounts import Accounts, find_accounts
 from flowspec.loading.document import Document
 from flowspec.loading.files import read_text
 from flowspec.loading.json_text import parse_json
 from flowspec.loading.models import build
+from flowspec.loading.placing import put_accounts
 from flowspec.loading.problems import Problem, SpecError
 from flowspec.loading.variables import fill_in
 from flowspec.spec import FlowSpec
@@ -34,8 +35,9 @@ def load(
 
     Args:
         path: The spec.
-        accounts: The file of the accounts; else `accounts.toml` beside the spec, or in the current directory.
-        environ: The variables for `${NAME}`.
+        accounts: The file of the accounts; else the one that `PIPELINES_ACCOUNTS` names, or `accounts.toml` beside the
+            spec, or in the current directory.
+        environ: The variables for `${NAME}`, and for accounts.
 
     Raises:
         SpecError: with everything that is wrong.
@@ -65,7 +67,7 @@ def _load(
     accounts: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
 ) -> FlowSpec:
-    document = fill_in(_parsed(text, name), environ)
+    document = fill_in(_parsed(text, name), environ, folder or Path())
     known = None
     try:
         known = find_accounts(None if accounts is None else Path(accounts), folder, environ)

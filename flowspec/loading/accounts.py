@@ -1,4 +1,4 @@
-"""Accounts: connection and security parameters, kept in a file of their own beside the specs.
+"""Accounts: connection and security parameters, kept in a file of their own beside the specs, or in the environment.
 
 Each table of `accounts.toml` is an account:
 
@@ -7,14 +7,17 @@ Each table of `accounts.toml` is an account:
     region = "eu-west-1"
     secret_access_key = "${AWS_SECRET}"
 
-`connector` may be left out; where it is there, no other connector can use the account.
+`connector` may be left out; where it is there, no other connector can use the account. A variable of the environment
+(see `flowspec.loading.environment`) takes the place of what the file has.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -23,25 +26,29 @@ from pydantic import ValidationError
 
 from flowspec.connectors import Account, Action, Trigger
 from flowspec.expressions.errors import nearest
-from flowspec.loading.document import Document, Place, texts
+from flowspec.loading.document import Place, texts, with_value
+from flowspec.loading.environment import ACCOUNTS_FILE, account_variables, prefix_of, unnamed_accounts
 from flowspec.loading.files import read_text
 from flowspec.loading.messages import described
 from flowspec.loading.problems import Path, Problem, SpecError, show_path
+from flowspec.loading.secret_fields import is_secret
 from flowspec.loading.variables import VariableError, fill_in_text
 from flowspec.registry import account_model
-from flowspec.spec import model_of
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["Accounts", "UnknownAccountError", "find_accounts", "put_accounts"]
+__all__ = ["FILE_NAME", "Accounts", "UnknownAccountError", "accounts_file", "find_accounts", "parse_accounts"]
 
 FILE_NAME = "accounts.toml"
 _TABLE = re.compile(r"""^\s*\[\s*["']?([^\]"']+?)["']?\s*\]""")
 _KEY = re.compile(r"""^\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
 _ERROR_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)")
+_OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+_log = logging.getLogger(__name__)
 
 
 class UnknownAccountError(LookupError):
@@ -54,13 +61,32 @@ class UnknownAccountError(LookupError):
 
 @dataclass(frozen=True)
 class Accounts:
-    """The accounts of one file, each made when it is asked for."""
+    """The accounts of one file and of the environment, each made when it is asked for."""
 
     source: str
     """The name of the file, or where it was looked for."""
     tables: Mapping[str, dict[str, Any]]
+    """Those of the file, as they are written."""
     lines: Mapping[Path, int]
     environ: Mapping[str, str]
+    file: FilePath | None = None
+
+    def names(self) -> list[str]:
+        """All of them: those of the file in its order, then those that only the environment has."""
+        return [*self.tables, *unnamed_accounts(self.environ, self.tables)]
+
+    def written(self, name: str) -> dict[str, Any]:
+        """The fields of an account as they are written, secrets in clear, and its `connector` among them.
+
+        Raises:
+            UnknownAccountError: there is none of that name.
+        """
+        if name not in self.tables and not account_variables(name, self.environ):
+            near = nearest(name, self.names())
+            add = f"add a table [{name}] to it, or set {prefix_of(name)}FIELD in the environment"
+            what = f"there is no account {name!r} in {self.source}"
+            raise UnknownAccountError(what, f"did you mean {near!r}?" if near else add)
+        return self._with_variables(name, self.tables.get(name, {}))
 
     def get(self, name: str, part: type[Trigger] | type[Action]) -> Account:
         """The account called `name`, for a trigger or action.
@@ -69,25 +95,28 @@ class Accounts:
             SpecError: it is there, but is not an account of the connector.
             UnknownAccountError: there is none of that name.
         """
-        table = self.tables.get(name)
-        if table is None:
-            near = nearest(name, self.tables)
-            hint = f"did you mean {near!r}?" if near else f"add a table [{name}] to it"
-            what = f"there is no account {name!r} in {self.source}"
-            raise UnknownAccountError(what, hint)
-        model, connector = account_model(part) or Account, part.model_fields["connector"].default
-        owner = table.get("connector", connector)
+        return self.made(name, part.model_fields["connector"].default, account_model(part) or Account)
+
+    def made(self, name: str, connector: str, model: type[Account]) -> Account:
+        """The account called `name`, for a connector whose accounts are a `model`.
+
+        Raises:
+            SpecError: it is there, but is not an account of the connector.
+            UnknownAccountError: there is none of that name.
+        """
+        owner = self.written(name).get("connector", connector)
         if owner != connector:
             message = f"the account is for connector {owner!r}, and used for {connector!r}"
-            raise SpecError([self._problem((name, "connector"), message)])
-        values, problems = self._filled(name, {key: value for key, value in table.items() if key != "connector"})
+            raise SpecError([self.problem((name, "connector"), message)])
+        values, problems = self._filled(name)
+        values = {key: value for key, value in self._with_variables(name, values).items() if key != "connector"}
         try:
             account = model.model_validate(values)
         except ValidationError as error:
             reported = {problem.path for problem in problems}
             found = described(error, values, model, _never_shown)
             problems += [
-                self._problem((name, *each.path), each.message, each.hint)
+                self.problem((name, *each.path), each.message, each.hint)
                 for each in found
                 if show_path((name, *each.path)) not in reported
             ]
@@ -95,33 +124,98 @@ class Accounts:
             raise SpecError(problems)
         return account.named(name)
 
-    def _filled(self, name: str, values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
+        """A problem with the account or field at `path`, which begins with the account's name."""
+        source, line = self._place(path)
+        return Problem(source, show_path(path), line, 1, message, hint)
+
+    def place(self, path: Path) -> str:
+        """Where the account or field at `path` comes from, for people."""
+        source, line = self._place(path)
+        return f"{source}:{line}" if line else source
+
+    def warn_if_readable(self, used: Iterable[tuple[str, type[Account]]]) -> None:
+        """Log a warning if everybody can read secrets of `used` accounts in the file."""
+        try:
+            is_readable = self.file is not None and self.file.stat().st_mode & _OTHERS
+        except OSError:
+            return
+        secrets = [path for name, model in used for path in self._written_secrets(name, model)] if is_readable else []
+        if secrets:
+            _log.warning(
+                "%s has secrets in it (%s) and can be read by others than its owner: chmod 600 %s",
+                *(self.source, ", ".join(map(show_path, sorted(secrets, key=show_path))), self.source),
+            )
+
+    def _written_secrets(self, name: str, model: type[Account]) -> Iterator[Path]:
+        taken = account_variables(name, self.environ)
+        for path, text in texts(self.tables.get(name, {})):
+            if path != ("connector",) and path not in taken and "${" not in text and is_secret(model, path):
+                yield (name, *path)
+
+    def _filled(self, name: str) -> tuple[dict[str, Any], list[Problem]]:
+        """What the file has of an account, with its variables in place."""
         problems = []
-        filled = dict(values)
-        for path, text in texts(values):
+        filled = dict(self.tables.get(name, {}))
+        taken = account_variables(name, self.environ)
+        folder = FilePath() if self.file is None else self.file.parent
+        for path, text in texts(filled):
+            if path in taken:
+                continue
             try:
-                filled = _with(filled, path, fill_in_text(text, self.environ))
+                filled = with_value(filled, path, fill_in_text(text, self.environ, folder))
             except VariableError as error:
-                problems.append(self._problem((name, *path), str(error), error.hint))
+                problems.append(self.problem((name, *path), str(error), error.hint))
         return filled, problems
 
-    def _problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
-        line = self.lines.get(path[:2]) or self.lines.get(path[:1]) or 0
-        return Problem(self.source, show_path(path), line, 1, message, hint)
+    def _with_variables(self, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(table)
+        for path, variable in account_variables(name, self.environ).items():
+            values = with_value(values, path, self.environ[variable])
+        return values
+
+    def _place(self, path: Path) -> tuple[str, int]:
+        name = str(path[0])
+        variable = account_variables(name, self.environ).get(path[1:])
+        if variable is not None:
+            return f"environment variable {variable}", 0
+        if name not in self.tables:
+            return f"environment variables {prefix_of(name)}*", 0
+        return self.source, self.lines.get(path[:2]) or self.lines.get(path[:1]) or 0
+
+
+def accounts_file(file: FilePath | None, folder: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
+    """Where the accounts are.
+
+    That is `file`, or else the file that `PIPELINES_ACCOUNTS` names, or else `accounts.toml` in `folder` or in the
+    current directory, if it is there.
+    """
+    if file is not None:
+        return file
+    if named := environ.get(ACCOUNTS_FILE):
+        return FilePath(named)
+    folders = [FilePath()] if folder is None else [folder, FilePath()]
+    return next((each / FILE_NAME for each in folders if (each / FILE_NAME).is_file()), None)
 
 
 def find_accounts(file: FilePath | None, folder: FilePath | None, environ: Mapping[str, str]) -> Accounts:
-    """The accounts of `file`, or else of `accounts.toml` in `folder` or in the current directory.
+    """The accounts of `accounts_file(...)`, and those of the environment.
 
     Raises:
         SpecError: the file cannot be read, or is not TOML.
     """
-    if file is None:
-        folders = [FilePath()] if folder is None else [folder, FilePath()]
-        file = next((each / FILE_NAME for each in folders if (each / FILE_NAME).is_file()), None)
-        if file is None:
-            return Accounts(f"{FILE_NAME}, which is neither beside the spec nor in this directory", {}, {}, environ)
-    text = read_text(file)
+    found = accounts_file(file, folder, environ)
+    if found is None:
+        return Accounts(f"{FILE_NAME}, which is neither beside the spec nor in this directory", {}, {}, environ)
+    return parse_accounts(read_text(found), found, environ)
+
+
+def parse_accounts(text: str, file: FilePath, environ: Mapping[str, str]) -> Accounts:
+    """The accounts that `text` has, which is what is in `file`.
+
+    Raises:
+        SpecError: it is not TOML.
+    """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -130,101 +224,12 @@ def find_accounts(file: FilePath | None, folder: FilePath | None, environ: Mappi
         message = f"not valid TOML: {_ERROR_PLACE.sub('', str(error))}"
         raise SpecError([Problem(str(file), "", *place, message)]) from None
     accounts = {name: table for name, table in tables.items() if isinstance(table, dict)}
-    return Accounts(str(file), accounts, dict(_lines(text)), environ)
-
-
-def put_accounts(document: Document, accounts: Accounts | None) -> Document:
-    """Put accounts in place of their names, and of the objects that a spec has in itself.
-
-    Without `accounts`, because their file is wrong, names stay names.
-    """
-    problems: list[Problem] = []
-    value = document.value
-    for path, contract in _parts(document.value):
-        part = document.at(path)
-        written = part.get("account") if isinstance(part, dict) else None
-        place = (*path, "account")
-        if written is None or document.is_reported(place):
-            continue
-        try:
-            model = model_of(contract, part)
-        except ValidationError:
-            continue  # the next phase says why
-        if not issubclass(model, (Trigger, Action)):
-            continue
-        account, more = _account(document, place, written, model, accounts)
-        problems += more
-        value = _with(value, place, account)
-    return document.followed_by(problems, value)
-
-
-def _account(
-    document: Document, place: Path, written: Any, part: type[Trigger] | type[Action], accounts: Accounts | None
-) -> tuple[Any, list[Problem]]:
-    """The account that stands for what is written; where it is wrong, a name, so that it is not wrong once more."""
-    model = account_model(part)
-    if model is None:
-        message = f"connector {part.model_fields['connector'].default!r} has no account"
-        return None, [document.problem(place, message, "leave 'account' out", at_key=True)]
-    if isinstance(written, dict):
-        return _inline(document, place, written, model)
-    if isinstance(written, str):
-        return _named(document, place, written, part, accounts)
-    return "", [document.problem(place, "expected the name of an account, or the account as an object")]
-
-
-def _inline(
-    document: Document, place: Path, written: dict[str, Any], model: type[Account]
-) -> tuple[Any, list[Problem]]:
-    try:
-        return model.model_validate(written), []
-    except ValidationError as error:
-        found = described(error, written, model, _never_shown)
-        return "", [
-            document.problem((*place, *each.path), each.message, each.hint, at_key=each.of_key)
-            for each in found
-            if each.of_key or not document.is_reported((*place, *each.path))
-        ]
-
-
-def _named(
-    document: Document, place: Path, name: str, part: type[Trigger] | type[Action], accounts: Accounts | None
-) -> tuple[Any, list[Problem]]:
-    try:
-        return (name, []) if accounts is None else (accounts.get(name, part), [])
-    except UnknownAccountError as error:
-        if place in document.variables:
-            message = f"there is no account of the name that {document.variables[place]!r} stands for"
-            return "", [document.problem(place, message)]
-        return "", [document.problem(place, str(error), error.hint)]
-    except SpecError as error:
-        return "", error.problems
+    return Accounts(str(file), accounts, dict(_lines(text)), environ, file)
 
 
 def _never_shown(_: Path) -> bool:
     """Parameters of accounts are secret, or may be."""
     return True
-
-
-def _parts(value: Any) -> Iterator[tuple[Path, type[Trigger] | type[Action]]]:
-    if not isinstance(value, dict):
-        return
-    if "trigger" in value:
-        yield ("trigger",), Trigger
-    if "sink" in value:
-        yield ("sink",), Action
-    sinks = value.get("sinks")
-    for index in range(len(sinks) if isinstance(sinks, list) else 0):
-        yield ("sinks", index), Action
-
-
-def _with(value: Any, path: Path, new: Any) -> Any:
-    """`value` with `new` at `path`."""
-    if not path:
-        return new
-    changed = value.copy()
-    changed[path[0]] = _with(value[path[0]], path[1:], new)
-    return changed
 
 
 def _lines(text: str) -> Iterator[tuple[Path, int]]:

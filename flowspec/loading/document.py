@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from flowspec.loading.problems import Path, Problem, show_path
 
-__all__ = ["MAX_DEPTH", "Document", "Draft", "Place", "texts"]
+__all__ = ["MAX_DEPTH", "Document", "Draft", "Place", "texts", "with_value"]
 
 MAX_DEPTH = 50
 """Objects and lists in each other that a spec may have."""
@@ -95,3 +95,13 @@ def texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, (dict, list)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from texts(item, (*path, key))
+
+
+def with_value(value: Any, path: Path, new: Any) -> Any:
+    """`value` with `new` at `path`; objects on the way are made."""
+    if not path:
+        return new
+    changed: Any = value.copy() if isinstance(value, (dict, list)) else {}
+    inner = changed.get(path[0]) if isinstance(changed, dict) else changed[path[0]]
+    changed[path[0]] = with_value(inner, path[1:], new)
+    return changed

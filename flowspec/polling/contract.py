@@ -149,3 +149,19 @@ class PollingTrigger(Trigger, ABC):
         from flowspec.polling.reader import PollingReader
 
         return PollingReader(self, context)
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """Look at the next records: those behind the cursor that the flow has saved, or else where `since` says.
+
+        What a flow that runs has read and not delivered yet is among them. With `since: now` and no cursor they are
+        those that come within `wait` seconds. Polls are made as often as the spec says; the first, with those of what
+        is there at that moment, may take as long as its `timeout`. The cursor stays as it is, and nothing is marked,
+        moved or deleted.
+
+        Raises:
+            TransientError: the system cannot be reached at present.
+            FatalError: it cannot be asked like that, or the saved cursor is one of something else.
+        """
+        from flowspec.polling.sampling import sampled
+
+        return sampled(self, most, wait, context)

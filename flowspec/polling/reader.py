@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from flowspec.delivery.background import Background
 from flowspec.delivery.buffer import Buffer
 from flowspec.delivery.health import LastPoll
-from flowspec.errors import FatalError, TransientError
+from flowspec.errors import TransientError
 from flowspec.polling.contract import Page, Poller, Settler
+from flowspec.polling.polls import polled, too_long
 from flowspec.polling.saver import Saver
-from flowspec.polling.store import CursorStore, Saved
+from flowspec.polling.store import CursorStore
 from flowspec.polling.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ class PollingReader:
         self._trigger = trigger
         self._context = context
         self._health = context.health
-        self._name = f"{trigger.connector}.{trigger.event}"
-        self._store = CursorStore(context.state_dir, context.flow, self._name)
+        self._store = CursorStore(context.state_dir, context.flow, f"{trigger.connector}.{trigger.event}")
         self._schedule = trigger.schedule()
         self._pages: Buffer[Page] = Buffer(_PAGES_AHEAD)
         self._page: Page | None = None
@@ -178,11 +178,10 @@ class PollingReader:
         began = time.monotonic()
         try:
             with self._watchdog.watching():
-                page = poller.poll(self._cursor, trigger.batch_size)
+                page = polled(poller, self._cursor, trigger.batch_size)
         except TransientError as error:
             if self._watchdog.barked:
-                msg = f"the poll took longer than its timeout of {trigger.timeout:g} s: {poller.what}"
-                raise TransientError(msg) from error
+                raise TransientError(too_long(trigger, poller)) from error
             raise
         health.last_poll = LastPoll(poller.what, time.monotonic() - began, len(page.records), time.time())
         self._poll_fails = False
@@ -194,28 +193,14 @@ class PollingReader:
             return self._poller
         self._store.lock()
         saved = self._store.load()
-        self._check(saved)
+        saved.check(self._trigger.cursor_basis())
         if self._poller is None:
-            since = self._trigger.since if saved.since is None else saved.since
-            self._poller = self._trigger.poller(since, self._context)
+            self._poller = self._trigger.poller(saved.beginning(self._trigger.since), self._context)
         self._cursor = saved.cursor
         if saved.cursor is not None and isinstance(self._poller, Settler):
             self._poller.settle(saved.cursor)
         self._is_open = True
         return self._poller
-
-    def _check(self, saved: Saved) -> None:
-        basis = self._trigger.cursor_basis()
-        if saved.basis is None or saved.basis == basis:
-            return
-        changed = [name for name in {**saved.basis, **basis} if saved.basis.get(name) != basis.get(name)]
-        differences = ", ".join(f"{name} was {saved.basis.get(name)!r} and is {basis.get(name)!r}" for name in changed)
-        msg = (
-            f"the saved cursor is of something else: {differences}. Undo the change; or begin anew as `since` says, "
-            f"with `python -m pipelines cursor SPEC reset`; or at a value, with `python -m pipelines cursor SPEC set "
-            f"VALUE`; or give the flow another name"
-        )
-        raise FatalError(msg)
 
     def _save(self, cursor: Cursor) -> None:
         self._store.save(self._trigger.cursor_basis(), cursor)

@@ -30,6 +30,28 @@ class Saved:
     """Where to begin, as somebody has set it by hand; None where that is up to the spec."""
     saved_at: str = ""
 
+    def beginning(self, since: Any) -> Any:
+        """Where to begin without a cursor: as it was set by hand, or else at the `since` of the spec."""
+        return since if self.since is None else self.since
+
+    def check(self, basis: dict[str, Any]) -> None:
+        """See that the cursor is good for a trigger.
+
+        Raises:
+            FatalError: it is one of something else.
+        """
+        was = self.basis
+        if was is None or was == basis:
+            return
+        changed = [name for name in {**was, **basis} if was.get(name) != basis.get(name)]
+        differences = ", ".join(f"{name} was {was.get(name)!r} and is {basis.get(name)!r}" for name in changed)
+        msg = (
+            f"the saved cursor is of something else: {differences}. Undo the change; or begin anew as `since` says, "
+            f"with `python -m pipelines cursor SPEC reset`; or at a value, with `python -m pipelines cursor SPEC set "
+            f"VALUE`; or give the flow another name"
+        )
+        raise FatalError(msg)
+
 
 class CursorStore:
     """The cursor of one flow's trigger. A flow that is edited keeps it; a renamed one, or another trigger, begins anew.

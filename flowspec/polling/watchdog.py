@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-__all__ = ["Watchdog"]
+from flowspec.errors import TransientError
+
+__all__ = ["Watchdog", "within"]
 
 _LOOKS = 4
 """How often a time is looked at until it is over."""
@@ -50,3 +52,20 @@ class Watchdog:
             if began is not None and time.monotonic() - began > self._timeout:
                 self.barked = True
                 self._cancel()
+
+
+@contextmanager
+def within(seconds: float, cancel: Callable[[], None], complaint: Callable[[], str]) -> Iterator[None]:
+    """Have `cancel` called when the block takes longer than it may.
+
+    Raises:
+        TransientError: it failed because of that; `complaint` has the words for it.
+    """
+    with closing(Watchdog(seconds, cancel)) as watchdog:
+        try:
+            with watchdog.watching():
+                yield
+        except TransientError as error:
+            if watchdog.barked:
+                raise TransientError(complaint()) from error
+            raise

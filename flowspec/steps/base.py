@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from flowspec.connectors import SpecModel
+from flowspec.model import SpecModel
+from flowspec.policies import ErrorPolicy
 
 if TYPE_CHECKING:
     from flowspec.records import Record
 
-__all__ = ["ErrorPolicy", "Step", "Transform"]
+__all__ = ["Step", "Transform"]
 
-ErrorPolicy: TypeAlias = Literal["dead_letter", "skip", "stop"]
 Transform: TypeAlias = "Callable[[list[Record]], list[Record]]"
 
 
@@ -39,13 +39,13 @@ class Step(SpecModel):
         ),
     ] = None
     on_error: Annotated[
-        ErrorPolicy,
+        ErrorPolicy | None,
         Field(
-            description="What happens to a record that the step fails on: keep it in the dead-letter store, "
-            "skip it, or stop the flow.",
-            examples=["dead_letter"],
+            description="What happens to a record that the step fails on: keep it as a dead letter, skip it, stop the "
+            "flow, or try it again first. By default the flow's.",
+            examples=["dead_letter", {"retry": {"attempts": 5, "backoff": "1s"}}],
         ),
-    ] = "dead_letter"
+    ] = None
 
     @abstractmethod
     def build(self) -> Transform:

@@ -43,7 +43,7 @@ class Log(Step):
     """Log a line for each record, and pass the records on as they are."""
 
     kind = "log"
-    pure: ClassVar[bool] = False
+    batched: ClassVar[bool] = False
 
     log: Annotated[
         Message,

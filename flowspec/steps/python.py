@@ -69,7 +69,7 @@ class Python(Step):
     """
 
     kind = "python"
-    pure: ClassVar[bool] = False
+    batched: ClassVar[bool] = False
 
     python: Annotated[
         Function,

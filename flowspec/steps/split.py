@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -44,6 +44,7 @@ class Split(Step):
     """Make one record of each item of a list; an empty list makes none."""
 
     kind = "split"
+    batched: ClassVar[bool] = False
 
     split: Annotated[
         Items,

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import math
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.arguments import ACCOUNTS, SPEC, STATE_DIR
+from pipelines.arguments import ACCOUNTS, SPEC, STATE_DIR, seconds
 
 if TYPE_CHECKING:
     from pipelines.options import RunOptions
 
 __all__ = ["command"]
 
+_ADDRESS = re.compile(r"(?:(?P<host>\[[^\[\]]+\]|[^:\[\]]*):)?(?P<port>[0-9]{1,5})", re.ASCII)
+_HIGHEST_PORT = 65_535
 
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+
+def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, int] | None:
     if value is None:
         return None
-    from pydantic import TypeAdapter, ValidationError
-
-    from flowspec.fields import Duration
-
-    try:
-        seconds: float = TypeAdapter(Duration).validate_python(value)
-    except ValidationError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        msg = f"{value!r} is not a duration; write a number of seconds, or '250ms', '5s', '10m', '1h'"
+    match = _ADDRESS.fullmatch(value)
+    if match is None or int(match["port"]) > _HIGHEST_PORT:
+        msg = f"{value!r} is no address; write a port, such as 9100, or host:port, such as 0.0.0.0:9100"
         raise click.BadParameter(msg)
-    return seconds
+    return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])
 
 
 @click.command("run")
@@ -43,14 +39,14 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option(
     "--until-idle",
     metavar="SECONDS",
-    callback=_seconds,
+    callback=seconds,
     help="Stop when nothing came for that long and everything is delivered.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Stop after that many records.")
 @click.option(
     "--drain-timeout",
     metavar="SECONDS",
-    callback=_seconds,
+    callback=seconds,
     default="8",
     show_default=True,
     help="How long a stop may take; what is not delivered then comes again.",
@@ -61,6 +57,12 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     default="auto",
     show_default=True,
     help="How to show the run on stderr; auto is live on a terminal, off otherwise.",
+)
+@click.option(
+    "--http",
+    metavar="[HOST:]PORT",
+    callback=_address,
+    help="Serve /metrics for Prometheus, /healthz, /readyz and /status there; the host is 127.0.0.1 by default.",
 )
 @click.option(
     "--log-format",

@@ -133,7 +133,7 @@ class _Demo:
 
     def _balance(self, sent: int, left: int, code: int) -> int:
         delivered, filtered, failed = (self._last.get(count, 0) for count in ("delivered", "filtered", "failed"))
-        letters = next((_DIRECTORY / "dead-letters").glob("*.jsonl"), None)
+        letters = next((_DIRECTORY / "dead-letters").glob("*.sqlite"), None)
         click.echo(f"\nsent               {sent}")
         click.echo(f"delivered          {delivered}   in {self._output}")
         click.echo(f"filtered           {filtered}   not paid, or not above 100")

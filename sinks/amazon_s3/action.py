@@ -88,6 +88,12 @@ class PutObjects(Action):
             raise ValueError(msg)
         return self
 
+    def check(self) -> str:
+        """See that the bucket is there; whether it may be written cannot be known without writing."""
+        from sinks.amazon_s3.checking import check_bucket
+
+        return check_bucket(self)
+
     def open(self, context: WorkerContext) -> ObjectWriter:
         """A client that connects with the first batch."""
         from sinks.amazon_s3.writer import ObjectWriter

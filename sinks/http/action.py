@@ -12,6 +12,7 @@ from flowspec.expressions import Template
 from flowspec.fields import Duration
 from flowspec.formats import Format
 from sources.http.account import HEADER_NAME, HttpAccount, HttpAccountField
+from sources.http.addresses import home_of, joined
 from sources.http.destination import check_destination
 
 if TYPE_CHECKING:
@@ -144,6 +145,18 @@ class Request(Action):
                 msg = f"batch 'array' needs a method with a body, not {self.method}"
                 raise ValueError(msg)
         return self
+
+    def check(self) -> str:
+        """See that the host is reached, and get a token of OAuth 2; a request could change something, and is not made.
+
+        Where the URL alone does not say which host that is, it is not checked.
+        """
+        try:
+            from sources.http.checking import check_host
+        except ImportError:
+            raise MissingDependencyError(connector="http", extra="http") from None
+        account = HttpAccount.of(self.account)
+        return check_host(account, home_of(joined(account.base_url, self.url.source)))
 
     def open(self, context: WorkerContext) -> Requester:
         """A client that connects with the first batch."""

@@ -12,7 +12,7 @@ from flowspec.expressions import Expression, Template
 from flowspec.fields import Duration
 from flowspec.formats import Encoder
 from sinks.kafka.messages import is_topic
-from sources.kafka.account import KafkaAccount, KafkaAccountField
+from sources.kafka.account import KafkaAccount, KafkaAccountField, need_kafka
 from sources.kafka.formats import WriteFormat, encoder, needs_topic
 from sources.kafka.trigger import ConsumeTopics
 
@@ -141,6 +141,19 @@ class Produce(Action):
         """
         return encoder(self.format, self.account, self.topic.source)
 
+    def check(self) -> str:
+        """See that the topic is there and may be written to.
+
+        Raises:
+            TransientError: the cluster cannot be reached at present.
+            FatalError: the topic does not exist, or may not be written to.
+        """
+        need_kafka()
+        from sources.kafka.checks import check_produce
+
+        topic = self.topic.source if self.has_one_topic else None
+        return check_produce(KafkaAccount.of(self.account), topic, transactional=self.exactly_once)
+
     def open(self, context: WorkerContext) -> Writer:
         """A producer, which connects in the background."""
         try:
@@ -151,6 +164,15 @@ class Produce(Action):
         from sinks.kafka.producer import PlainProducer
 
         return ExactlyOnceProducer(self, context) if self.exactly_once else PlainProducer(self, context)
+
+    @property
+    def commits_with_trigger(self) -> bool:
+        """Whether messages and consumed offsets are committed together."""
+        return self.exactly_once
+
+    def alone(self) -> Produce:
+        """An idempotent producer without transactions."""
+        return self.model_copy(update={"exactly_once": False})
 
     def misfit(self, trigger: Trigger, sinks: int) -> tuple[str, str] | None:
         """`exactly_once`, where the trigger's offsets cannot be committed together with the messages."""

@@ -11,7 +11,7 @@ from flowspec.errors import MissingDependencyError
 from flowspec.expressions import Template
 from flowspec.fields import Duration
 from flowspec.formats import Format
-from sources.rabbitmq.account import RabbitAccountField
+from sources.rabbitmq.account import RabbitAccount, RabbitAccountField, need_pika
 
 if TYPE_CHECKING:
     from sinks.rabbitmq.publisher import Publisher
@@ -131,6 +131,22 @@ class Publish(Action):
             msg = "give 'routing_key', the name of a queue, or 'exchange', or both"
             raise ValueError(msg)
         return self
+
+    def check(self) -> str:
+        """See that there is what messages would go to, and that they may.
+
+        Raises:
+            TransientError: no broker can be reached at present.
+            FatalError: the exchange or queue is missing, or may not be used.
+        """
+        need_pika()
+        from sinks.rabbitmq.messages import is_constant
+        from sources.rabbitmq.checks import check_publish
+
+        exchange, routing_key = (
+            template.source if is_constant(template) else None for template in (self.exchange, self.routing_key)
+        )
+        return check_publish(RabbitAccount.of(self.account), exchange, routing_key)
 
     def open(self, context: WorkerContext) -> Publisher:
         """A publisher that connects with the first batch."""

@@ -113,3 +113,11 @@ class WriteRows(Action):
         except ImportError:
             raise MissingDependencyError(connector="sql", extra="sql") from None
         return RowWriter(self, f"{context.flow}: write-rows, worker {context.worker}")
+
+    def check(self) -> str:
+        """See that the table has the columns that are named, and that rows may be inserted into it."""
+        try:
+            from sinks.sql.checking import check_table
+        except ImportError:
+            raise MissingDependencyError(connector="sql", extra="sql") from None
+        return check_table(self)

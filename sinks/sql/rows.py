@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Insert, MetaData, Table, inspect
@@ -54,9 +54,22 @@ class RowTable:
                 msg = f"{address}: {self._unknown(column)}"
                 raise FatalError(msg)
         for column in self._table.columns:
+            # Whether a key may be left out is up to the database: SQLAlchemy would warn of it.
+            column.nullable = True
             if self._takers[column.name].is_ready:
                 column.type = NullType()
         self._statements = Statements(action, self._table, connection)
+        self.name = connection.dialect.identifier_preparer.format_table(self._table)
+        """As a statement has it."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that say which row it is, for an upsert."""
+        return self._statements.key
+
+    def insert(self, columns: Collection[str]) -> Insert:
+        """The statement that writes these columns of one row."""
+        return self._statements.insert(columns)
 
     def rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Failure]]:
         """A row for each record, and the records that cannot have one."""

@@ -1,14 +1,19 @@
 """The conformance suite of a sink: one test for each case, on a real system."""
+# ruff: noqa: S101 - tests are made of assertions
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from typing import Any, ClassVar
 
-from flowspec import registry
-from flowspec.connectors import Account
+import pytest
+
+from flowspec import loads, registry
+from flowspec.errors import FlowError
 from sinks.testing.enduring import Enduring
+from sinks.testing.harness import SinkHarness
 from sinks.testing.writing import Writing
-from sources.testing.cases import not_built_yet
+from sources.testing.lab import Lab
 from sources.testing.models import check_mistakes, check_model
 
 __all__ = ["SinkConformance"]
@@ -26,6 +31,14 @@ class SinkConformance(Writing, Enduring):
         check_model(model)
         check_mistakes(model, "sink")
 
-    @not_built_yet("checks of a connection", lambda: hasattr(Account, "check"))
-    def test_35_connection_check(self) -> None:
-        """Connection check: says yes for a good account, names the fault for a bad one."""
+    def test_35_connection_check(self, harness: SinkHarness, lab: Lab) -> None:
+        """Connection check: says what it found of a good place, names the place for one that does not exist."""
+
+        def check(sink: dict[str, Any]) -> str:
+            return loads(json.dumps(lab.spec(lab.source(), sink=sink))).sinks[0].check()
+
+        said = check(harness.action())
+        if harness.offers("missing"):
+            assert said, "what was found"
+            with pytest.raises(FlowError, match="missing"):
+                check(harness.missing())

@@ -66,7 +66,7 @@ class Bucket:
     Every method raises `TransientError` or `FatalError`, never an exception of boto3. What reads can be cancelled.
     """
 
-    def __init__(self, account: AwsAccount, name: str, connections: int) -> None:
+    def __init__(self, account: AwsAccount, name: str, connections: int, read_timeout: int = _READ_TIMEOUT) -> None:
         # What speaks the protocol and is not Amazon's may not know the checksums that boto3 adds unasked.
         plain: dict[str, Any] = {
             "request_checksum_calculation": "when_required",
@@ -75,7 +75,7 @@ class Bucket:
         self._client = account.client(
             "s3",
             connections=connections,
-            read_timeout=_READ_TIMEOUT,
+            read_timeout=read_timeout,
             **(plain if account.endpoint_url else {}),
         )
         self.name = name

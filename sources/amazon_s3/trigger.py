@@ -34,6 +34,8 @@ class NewObjects(PollingTrigger):
     like `2024/05/01/10-00-00.jsonl`. An object whose key sorts before the last one that was read is never seen then.
     """
 
+    identified_by = ("bucket", "key", "etag", "modified_at", "row")
+
     connector: Annotated[Literal["amazon-s3"], Field(description="Amazon S3.", examples=["amazon-s3"])] = "amazon-s3"
     event: Annotated[Literal["new-objects"], Field(description="Objects that appear.", examples=["new-objects"])] = (
         "new-objects"
@@ -109,6 +111,12 @@ class NewObjects(PollingTrigger):
     def cursor_basis(self) -> dict[str, Any]:
         """A cursor is good for one prefix, in one order."""
         return {"bucket": self.bucket, "prefix": self.prefix, "order": self.order}
+
+    def check(self) -> str:
+        """See that the bucket is there and may be listed, and that one of its objects may be looked at."""
+        from sources.amazon_s3.checking import check_objects
+
+        return check_objects(self)
 
     def poller(self, since: Any, context: WorkerContext) -> Poller:
         """What lists the bucket; nothing is connected yet."""

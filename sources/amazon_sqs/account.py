@@ -90,16 +90,19 @@ class AwsAccount(Account):
             from botocore.exceptions import BotoCoreError
         except ImportError:
             raise MissingDependencyError(connector=f"amazon-{service}", extra=service) from None
-        config = Config(
-            connect_timeout=_CONNECT_TIMEOUT,
-            max_pool_connections=connections,
+        ours: dict[str, Any] = {
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "read_timeout": _READ_TIMEOUT,
             # Each caller tries again for as long as it takes; here only a stale connection is made up for.
-            retries={"mode": "standard", "total_max_attempts": 2},
+            "retries": {"mode": "standard", "total_max_attempts": 2},
+        }
+        config = Config(
+            max_pool_connections=connections,
             tcp_keepalive=True,
             # Saves a twentieth of a call's CPU. What we pass is built by us.
             parameter_validation=False,
             user_agent_extra="trigger-flows",
-            **{"read_timeout": _READ_TIMEOUT, **options},
+            **{**ours, **options},
         )
         try:
             session: Any = self._session()
@@ -110,6 +113,17 @@ class AwsAccount(Account):
             # A ValueError is about endpoint_url.
             msg = f"the AWS account cannot be used: {error}"
             raise FatalError(msg) from error
+
+    def check(self) -> str:
+        """Ask whose credentials these are; a server that has no STS is asked for what it has.
+
+        Raises:
+            TransientError: the server cannot be reached at present.
+            FatalError: it does not know the credentials, or they may not be used any more.
+        """
+        from sources.amazon_sqs.checks import check_account
+
+        return check_account(self)
 
     def _session(self) -> boto3.session.Session:
         import boto3
@@ -124,6 +138,7 @@ class AwsAccount(Account):
 
     def _assume_role(self, session: Any, role_arn: str) -> boto3.session.Session:
         import boto3
+        from botocore.config import Config
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
         from botocore.session import Session
 
@@ -132,8 +147,11 @@ class AwsAccount(Account):
             msg = f"no credentials to assume {role_arn} with; give access_key_id and secret_access_key, or a profile"
             raise FatalError(msg)
         region = self.region or session.region_name or "us-east-1"
+        once = Config(
+            connect_timeout=_CONNECT_TIMEOUT, read_timeout=_CONNECT_TIMEOUT, retries={"total_max_attempts": 1}
+        )
         fetcher = AssumeRoleCredentialFetcher(
-            lambda service, **keys: session.client(service, region_name=region, **keys),
+            lambda service, **keys: session.client(service, region_name=region, config=once, **keys),
             source,
             role_arn,
             extra_args={"RoleSessionName": _ROLE_SESSION},

@@ -20,7 +20,7 @@ from sources.amazon_sqs.queue import TEN, Outcome, Queue
 if TYPE_CHECKING:
     from flowspec.delivery.health import Health
 
-__all__ = ["EXTRA_CONNECTIONS", "Keeper"]
+__all__ = ["EXTRA_CONNECTIONS", "Keeper", "make_visible"]
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Keeper:
     def give_back(self, leases: Sequence[Lease], until: float) -> None:
         """Make messages visible to others now; tried again up to the time `until`."""
         self._leases.drop(leases)
-        self._persist(self._make_visible, leases, until)
+        self._persist(self._queue.make_visible, leases, until)
 
     def close(self, until: float) -> None:
         """Delete what is to be deleted, tried again up to the time `until`."""
@@ -147,8 +147,10 @@ class Keeper:
             if lease not in failed:
                 lease.expires_at = asked_at + extension
 
-    def _make_visible(self, leases: Sequence[Lease]) -> Outcome:
-        return self._queue.change_visibility(leases, [0] * len(leases))
+
+def make_visible(queue: Queue, leases: Sequence[Lease], until: float) -> int:
+    """Give up to ten messages back, tried again up to the time `until`; answers how many are left."""
+    return _persist(queue.make_visible, leases, until)
 
 
 def _persist(call: Callable[[Sequence[Lease]], Outcome], leases: Sequence[Lease], until: float) -> int:

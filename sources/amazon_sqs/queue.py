@@ -73,10 +73,11 @@ class Queue:
         self._receive_options["VisibilityTimeout"] = seconds
         return seconds
 
-    def receive(self, most: int) -> list[MessageTypeDef]:
-        """Receive up to ten messages, waiting for them at the server."""
+    def receive(self, most: int, wait: int | None = None) -> list[MessageTypeDef]:
+        """Receive up to ten messages, waiting for them at the server, where that is said for `wait` seconds."""
+        options = self._receive_options if wait is None else {**self._receive_options, "WaitTimeSeconds": wait}
         with self._translated():
-            answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=most, **self._receive_options)
+            answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=most, **options)
         return answer.get("Messages", [])
 
     def delete(self, leases: Sequence[Lease]) -> Outcome:
@@ -99,6 +100,10 @@ class Queue:
                 ],
             )
         return _outcome(leases, answer.get("Failed", []))
+
+    def make_visible(self, leases: Sequence[Lease]) -> Outcome:
+        """Give up to ten messages back."""
+        return self.change_visibility(leases, [0] * len(leases))
 
     def close(self) -> None:
         """Close the connections."""

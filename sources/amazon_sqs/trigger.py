@@ -8,11 +8,11 @@ from pydantic import Field
 
 from flowspec.connectors import StreamTrigger
 from flowspec.fields import WholeSeconds
-from sources.amazon_sqs.account import AwsAccountField, QueueUrl
+from sources.amazon_sqs.account import AwsAccount, AwsAccountField, QueueUrl
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
-    from flowspec.records import Position
+    from flowspec.records import Position, Record
     from sources.amazon_sqs.reader import QueueReader
 
 __all__ = ["ListenQueue"]
@@ -28,6 +28,13 @@ class ListenQueue(StreamTrigger):
     In steps, `meta` has `message_id`, `receive_count`, `sent_at`, `queue_url`, the other system `attributes`, and the
     typed `message_attributes`, which are `headers` too; `key` is the message group of a FIFO queue.
     """
+
+    identified_by = ("message_id",)
+    sample_cost = (
+        "The receive count of each message rises by one, and with a redrive policy a message goes to the dead-letter "
+        "queue after too many receives. For the moment of the look the messages, and in a FIFO queue all of their "
+        "groups, are hidden from others; so of one group no more is seen than one receive brings."
+    )
 
     connector: Annotated[Literal["amazon-sqs"], Field(description="Amazon SQS.", examples=["amazon-sqs"])] = (
         "amazon-sqs"
@@ -96,3 +103,26 @@ class ListenQueue(StreamTrigger):
         from sources.amazon_sqs.reader import QueueReader
 
         return QueueReader(self, context)
+
+    def check(self) -> str:
+        """See that the queue is there, and say what it has.
+
+        Raises:
+            TransientError: the server cannot be reached at present.
+            FatalError: there is no such queue, or the credentials are refused.
+        """
+        from sources.amazon_sqs.checks import check_queue
+
+        unknown = "the rights to receive, to delete, and to change the visibility of messages"
+        return check_queue(AwsAccount.of(self.account), self.queue_url, unknown=unknown)
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """Receive messages and make them visible again; those that others have in flight are not seen.
+
+        Raises:
+            TransientError: the queue cannot be reached at present.
+            FatalError: there is no such queue, or looking at a message would move it to another one.
+        """
+        from sources.amazon_sqs.sampling import sample
+
+        return sample(self, most, wait)

@@ -63,6 +63,7 @@ def _meta(found: Found) -> dict[str, Any]:
     return {
         "path": path,
         "name": path.rpartition(os.sep)[2],
+        "inode": found.inode,
         "size": found.size,
         "modified_at": modified.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }

@@ -14,6 +14,7 @@ from sources.contents import MAX_ROW, Compression, FormatField, MaxRowField, con
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
     from flowspec.polling import Poller
+    from flowspec.records import Record
 
 __all__ = ["NewFiles"]
 
@@ -32,9 +33,11 @@ class NewFiles(PollingTrigger):
     from its beginning. What is renamed twice between two polls, or while the flow is stopped, is found only if `path`
     matches its new name as well, as `app.log*` does; compressed copies (`*.gz`) are left out.
 
-    In steps, `meta` has `path`, `name`, `size` and `modified_at` of the file, the number of the `row`, counted from 1,
-    and the `offset` of its first byte.
+    In steps, `meta` has `path`, `name`, `inode`, `size` and `modified_at` of the file, the number of the `row`, counted
+    from 1, and the `offset` of its first byte.
     """
+
+    identified_by = ("path", "inode", "size", "modified_at", "row")
 
     connector: Annotated[Literal["files"], Field(description="Files of this machine.", examples=["files"])] = "files"
     event: Annotated[
@@ -121,6 +124,16 @@ class NewFiles(PollingTrigger):
         """A cursor is good for a path, and for files that grow, of one format, or that do not."""
         form = content_format(self.format).called
         return {"path": self.path, "grow": form if self.grow else False}
+
+    def identity(self, record: Record) -> str | None:
+        """The file, as it was, and the row; None for files that grow, which may be cut, and written anew."""
+        return None if self.grow else super().identity(record)
+
+    def check(self) -> str:
+        """See that the folder and its files may be read, and that files may be moved or deleted if they are to be."""
+        from sources.files.checking import check_files
+
+        return check_files(self)
 
     def poller(self, since: Any, context: WorkerContext) -> Poller:
         """What reads the files."""

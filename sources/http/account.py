@@ -240,6 +240,14 @@ class HttpAccount(Account):
             if secret is not None and secret.get_secret_value():
                 yield secret.get_secret_value()
 
+    def check(self) -> str:
+        """Reach the server of `base_url`, and get a token of `oauth2`, as far as the account has them."""
+        try:
+            from sources.http.checking import check_account
+        except ImportError:
+            raise MissingDependencyError(connector="http", extra="http") from None
+        return check_account(self)
+
     def client(self, connections: int) -> httpx.Client:
         """A client that any number of threads may share; nothing is connected yet.
 

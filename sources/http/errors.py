@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
@@ -35,6 +36,7 @@ _HINTS = {
 _LONGEST_WAIT = 3600.0
 """Seconds that a server is believed to be away for; then it is asked again."""
 _SHOWN = 500
+_Error = TypeVar("_Error", bound=BaseException)
 _TAGS = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -42,7 +44,7 @@ def classify(error: Exception, at: str) -> TransientError | FatalError:
     """The error of a request, which `at` names, sorted by whether trying again can help."""
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return FatalError(f"{at}: the request cannot be made: {error}")
-    cause = _tls_cause(error)
+    cause = _cause(error, ssl.SSLError)
     if isinstance(cause, ssl.SSLCertVerificationError):
         hint = "check ca_file, and that the URL has the name that is in the certificate"
         return FatalError(f"{at}: the server's certificate is not trusted: {cause.verify_message} ({hint})")
@@ -102,15 +104,20 @@ def status_line(status: int) -> str:
         return str(status)
 
 
-def _tls_cause(error: BaseException | None) -> ssl.SSLError | None:
-    while error is not None and not isinstance(error, ssl.SSLError):
+def _cause(error: BaseException | None, kind: type[_Error]) -> _Error | None:
+    """The error of a kind that is behind another one, which may be that itself."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _described(error: Exception) -> str:
-    if isinstance(error, httpx.ConnectTimeout):
+    if isinstance(error, (httpx.ConnectTimeout, TimeoutError)):
         return "no connection within connect_timeout"
     if isinstance(error, httpx.TimeoutException):
         return "the server was silent for longer than read_timeout"
+    if _cause(error, socket.gaierror) is not None:
+        return f"the name of the host does not resolve ({error})"
+    if _cause(error, ConnectionRefusedError) is not None:
+        return f"the connection is refused: nothing listens at that port ({error})"
     return str(error) or type(error).__name__

@@ -65,7 +65,8 @@ class Session:
         """
         self._client = account.client(connections)
         self._limits = limits
-        self._credentials = Credentials(account, lambda call: self._request(call, _TOKEN_LIMITS))
+        self._token_limits = _TOKEN_LIMITS
+        self._credentials = Credentials(account, lambda call: self._request(call, self._token_limits))
         self._account = account
         self._home = home
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -85,6 +86,16 @@ class Session:
         if answer.status == _UNAUTHORIZED and self.trusts(answer.url) and self._credentials.renew(credentials):
             answer = self._follow(call, self._credentials.headers(), until)
         return answer
+
+    def authenticate(self, seconds: float) -> None:
+        """Have a token, where the account takes one, before it is needed.
+
+        Raises:
+            TransientError: none can be had within so many seconds.
+            FatalError: it is refused.
+        """
+        self._token_limits = replace(_TOKEN_LIMITS, seconds=seconds)
+        self._credentials.headers()
 
     def trusts(self, url: str) -> bool:
         """Whether credentials are sent there."""

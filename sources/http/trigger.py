@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+import orjson
 from pydantic import Field, model_validator
 
-from flowspec.errors import MissingDependencyError
+from flowspec.errors import MissingDependencyError, RecordError
 from flowspec.expressions import Expression, Template
 from flowspec.fields import ByteSize
 from flowspec.polling import PollingTrigger
+from flowspec.records import Record
 from sources.contents import Format
 from sources.http.account import HEADER_NAME, HttpAccount, HttpAccountField
 from sources.http.addresses import home_of, is_whole
@@ -21,7 +23,6 @@ from sources.http.pages import NextUrl, PagesField, Tokens
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
     from flowspec.polling import Poller
-
 __all__ = ["PollEndpoint"]
 
 _HeaderName: TypeAlias = Annotated[str, Field(pattern=HEADER_NAME)]
@@ -44,6 +45,8 @@ class PollEndpoint(PollingTrigger):
     In steps, `meta` has `url` (without its query), `status`, `page`, `item`, `etag` and `received_at`; `key` is the
     value of `key`, where that is given.
     """
+
+    sample_cost = "The API is asked as the flow would ask it, which counts for its limits."
 
     connector: Annotated[Literal["http"], Field(description="HTTP APIs and webhooks.", examples=["http"])] = "http"
     event: Annotated[
@@ -179,6 +182,28 @@ class PollEndpoint(PollingTrigger):
             "url": self.url.source.partition("?")[0],
             **{name: text.source for name, text in texts.items() if text is not None},
         }
+
+    def identity(self, record: Record) -> str | None:
+        """What the item is known by: its `key`, and its value of `cursor_field`; None without a key.
+
+        With `cursor_token`, an item that comes again may have been changed meanwhile.
+        """
+        if self.key is None or self.cursor_token is not None or record.trace is None:
+            return None
+        try:
+            received = Record(record.raw, record.trace.body)
+            value = None if self.cursor_field is None else self.cursor_field.value(received)
+            return orjson.dumps([self.key.value(received), value], str).decode()
+        except RecordError:
+            return None
+
+    def check(self) -> str:
+        """Make the first request, and see that its answer is what was agreed on."""
+        try:
+            from sources.http.checking import check_endpoint
+        except ImportError:
+            raise MissingDependencyError(connector="http", extra="http") from None
+        return check_endpoint(self)
 
     def poller(self, since: Any, context: WorkerContext) -> Poller:
         """What makes the requests."""

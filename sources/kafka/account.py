@@ -14,8 +14,9 @@ from flowspec.errors import FatalError, MissingDependencyError
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
+    from confluent_kafka.admin import AdminClient
 
-__all__ = ["KafkaAccount", "KafkaAccountField", "SchemaRegistry"]
+__all__ = ["KafkaAccount", "KafkaAccountField", "SchemaRegistry", "need_kafka"]
 
 Client = TypeVar("Client")
 Property: TypeAlias = "bool | int | float | str | SecretStr"
@@ -225,6 +226,30 @@ class KafkaAccount(Account):
         given = {"client.id": client_id, **fields, **self.properties}
         return {name: _plain(value) for name, value in given.items() if value is not None}
 
+    def check(self) -> str:
+        """Log in, and say which cluster answers.
+
+        Raises:
+            TransientError: no broker answers.
+            FatalError: a broker refuses us, and will do so again.
+        """
+        need_kafka()
+        from sources.kafka.checks import check_account
+
+        return check_account(self)
+
+    def admin(self, client_id: str, settings: Mapping[str, Any]) -> AdminClient:
+        """A client that asks the cluster about itself; it connects in the background.
+
+        Raises:
+            MissingDependencyError: confluent-kafka is not installed.
+            FatalError: the account cannot be used as it is configured.
+        """
+        need_kafka()
+        from confluent_kafka.admin import AdminClient
+
+        return self._made(AdminClient, client_id, settings)
+
     def consumer(self, client_id: str, settings: Mapping[str, Any]) -> Consumer:
         """A consumer with `settings`, callbacks among them; it connects in the background.
 
@@ -234,10 +259,9 @@ class KafkaAccount(Account):
             MissingDependencyError: confluent-kafka is not installed.
             FatalError: the account cannot be used as it is configured.
         """
-        try:
-            from confluent_kafka import Consumer
-        except ImportError:
-            raise MissingDependencyError(connector="kafka", extra="kafka") from None
+        need_kafka()
+        from confluent_kafka import Consumer
+
         return self._made(Consumer, client_id, settings)
 
     def producer(self, client_id: str, settings: Mapping[str, Any]) -> Producer:
@@ -249,10 +273,9 @@ class KafkaAccount(Account):
             MissingDependencyError: confluent-kafka is not installed.
             FatalError: the account cannot be used as it is configured.
         """
-        try:
-            from confluent_kafka import Producer
-        except ImportError:
-            raise MissingDependencyError(connector="kafka", extra="kafka") from None
+        need_kafka()
+        from confluent_kafka import Producer
+
         return self._made(Producer, client_id, settings)
 
     def _made(self, client: Callable[[dict[str, Any]], Client], client_id: str, settings: Mapping[str, Any]) -> Client:
@@ -271,6 +294,18 @@ KafkaAccountField: TypeAlias = Annotated[
     Field(description="Name of an account, or the account itself.", examples=["kafka"]),
 ]
 """The `account` of a trigger or sink."""
+
+
+def need_kafka() -> None:
+    """See that confluent-kafka is installed.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    try:
+        import confluent_kafka  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(connector="kafka", extra="kafka") from None
 
 
 class _Log:

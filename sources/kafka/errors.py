@@ -86,6 +86,16 @@ _HINTS = {
     KafkaError.FENCED_INSTANCE_ID: "another consumer has the same group.instance.id; give each replica its own",
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group has members of another kind; use a group of its own",
 }
+_HINTS_BY_TEXT = {
+    "Connection refused": "nothing listens there; check bootstrap_servers, and what the brokers advertise",
+    "certificate verify failed": "the broker's certificate is not trusted; check ca_file, and that bootstrap_servers "
+    "has the name that is in the certificate",
+    "SSL connection closed by peer": "the port does not speak TLS; check the port and security_protocol",
+    "Request not valid in current SASL state": "the port takes no login; check the port and security_protocol",
+    "Unsupported SASL mechanism": "the broker does not offer this login; check sasl_mechanism",
+    "expired": "the login was refused: its token has expired; renew it",
+}
+"""What to do where the text says more than the code; the first that is in it."""
 _PASSING = ("timed out", "transport failure", "disconnected")
 """What a login that was cut off says: librdkafka calls that a failed login as well."""
 
@@ -103,7 +113,8 @@ def classify(error: KafkaError | KafkaException | Exception, what: str) -> Trans
         error = error.args[0]
     if not isinstance(error, KafkaError):
         return FatalError(f"{what}: {error or repr(error)}")
-    hint = _HINTS.get(error.code())
+    by_text = (hint for known, hint in _HINTS_BY_TEXT.items() if known in error.str())
+    hint = next(by_text, _HINTS.get(error.code()))
     text = f"{what}: {error.name()}: {error.str()}" + (f" ({hint})" if hint else "")
     if error.code() in _OF_THE_RECORD:
         return RecordError(text)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flowspec.records import Position, Record
     from sources.kafka.trigger import ConsumeTopics
 
-__all__ = ["PinnedReader", "list_partitions"]
+__all__ = ["PinnedReader", "list_known", "list_partitions"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def list_partitions(trigger: ConsumeTopics) -> list[str]:
     try:
         while True:
             try:
-                return sorted(_listed(consumer, trigger))
+                return sorted(list_known(consumer, trigger))
             except KafkaException as error:
                 meaning = classify(error, ", ".join(trigger.topics) or "topics")
                 if not isinstance(meaning, TransientError):
@@ -57,7 +57,7 @@ def list_partitions(trigger: ConsumeTopics) -> list[str]:
         consumer.close()
 
 
-def _listed(consumer: Consumer, trigger: ConsumeTopics) -> Iterator[str]:
+def list_known(consumer: Consumer, trigger: ConsumeTopics) -> Iterator[str]:
     """The partitions, as one broker knows them.
 
     Raises:

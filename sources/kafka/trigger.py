@@ -10,13 +10,13 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from flowspec.connectors import StreamTrigger
 from flowspec.errors import MissingDependencyError
-from sources.kafka.account import KafkaAccountField
+from sources.kafka.account import KafkaAccountField, need_kafka
 from sources.kafka.formats import ReadFormat, decoder
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
     from flowspec.formats import Decoder
-    from flowspec.records import Position
+    from flowspec.records import Position, Record
     from sources.kafka.reader import TopicsReader
 
 __all__ = ["ConsumeTopics"]
@@ -38,6 +38,8 @@ class ConsumeTopics(StreamTrigger):
     body is then null) and `assignment`, which counts how often this worker was given a partition. `key` and the
     values of `headers` are texts where they are UTF-8, bytes otherwise; a header that comes several times is a list.
     """
+
+    identified_by = ("topic", "partition", "offset")
 
     connector: Annotated[Literal["kafka"], Field(description="Apache Kafka.", examples=["kafka"])] = "kafka"
     event: Annotated[
@@ -172,3 +174,27 @@ class ConsumeTopics(StreamTrigger):
         if self.assignment == "group":
             return GroupReader(self, context)
         return PinnedReader(self, partition, resume, context)
+
+    def check(self) -> str:
+        """See that the topics and the group can be read, and say what they have.
+
+        Raises:
+            TransientError: the cluster cannot be reached at present.
+            FatalError: a topic does not exist, or it or the group may not be used.
+        """
+        need_kafka()
+        from sources.kafka.checks import check_consume
+
+        return check_consume(self)
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """Read what the flow would read next; the group and its offsets stay as they are.
+
+        Raises:
+            TransientError: the cluster cannot be reached at present.
+            FatalError: a topic does not exist, or it or the group may not be used.
+        """
+        need_kafka()
+        from sources.kafka.sampling import sample
+
+        return sample(self, context.flow, most, wait)

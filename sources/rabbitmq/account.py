@@ -16,7 +16,7 @@ from flowspec.fields import Duration, WholeSeconds
 if TYPE_CHECKING:
     import pika
 
-__all__ = ["RabbitAccount", "RabbitAccountField", "address_of"]
+__all__ = ["RabbitAccount", "RabbitAccountField", "address_of", "need_pika"]
 
 _DEFAULT_URL = "amqp://localhost:5672/"
 _DEFAULT_USER = "guest"
@@ -137,6 +137,18 @@ class RabbitAccount(Account):
             raise ValueError(msg)
         return self
 
+    def check(self) -> str:
+        """Log in, and say what answers; of several brokers the first that does.
+
+        Raises:
+            TransientError: none can be reached at present.
+            FatalError: a broker refuses us, and will do so again.
+        """
+        need_pika()
+        from sources.rabbitmq.checks import check_account
+
+        return check_account(self)
+
     def parameters(self, connection_name: str) -> list[pika.ConnectionParameters]:
         """How to connect to each broker, in the order in which they are to be tried.
 
@@ -147,10 +159,9 @@ class RabbitAccount(Account):
             MissingDependencyError: pika is not installed.
             FatalError: a certificate or key cannot be used.
         """
-        try:
-            import pika
-        except ImportError:
-            raise MissingDependencyError(connector="rabbitmq", extra="rabbitmq") from None
+        need_pika()
+        import pika
+
         context = self._tls_context() if any(broker.tls for broker in self._brokers()) else None
         several = [
             pika.ConnectionParameters(
@@ -215,6 +226,18 @@ def address_of(parameters: pika.ConnectionParameters) -> str:
     host = f"[{parameters.host}]" if ":" in parameters.host else parameters.host
     virtual_host = "" if parameters.virtual_host == "/" else quote(parameters.virtual_host, safe="")
     return f"{scheme}://{host}:{parameters.port}/{virtual_host}"
+
+
+def need_pika() -> None:
+    """See that pika is installed.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    try:
+        import pika  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(connector="rabbitmq", extra="rabbitmq") from None
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

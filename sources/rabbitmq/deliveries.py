@@ -18,6 +18,8 @@ _FRAME_END = 0xCE
 _AROUND = 8
 """Bytes of a frame around its payload."""
 _DELIVER = struct.pack(">HH", 60, 60)
+_WITH_CONTENT = (_DELIVER, struct.pack(">HH", 60, 71))
+"""Methods that a message follows: it is delivered, or was asked for."""
 _frame = struct.Struct(">BxxI").unpack_from
 _tag_and_flags = struct.Struct(">QB").unpack_from
 _body_size = struct.Struct(">Q").unpack_from
@@ -40,8 +42,8 @@ class Delivery(NamedTuple):
 class Deliveries:
     """Splits the bytes of one connection into deliveries and other frames.
 
-    There is one consumer on the connection and nobody gets or returns messages on it, so every content is its. Frames
-    of other channels may stand between those of a message, and reads may end anywhere.
+    There is one consumer on the connection, or one who gets messages, and nobody has any returned on it, so every
+    content is its. Frames of other channels may stand between those of a message, and reads may end anywhere.
     """
 
     def __init__(self, channel: int) -> None:
@@ -78,8 +80,8 @@ class Deliveries:
                 # Class and weight, which nobody uses, stand before the size.
                 (self._missing,) = _body_size(data, payload + 4)
                 self._properties = data[payload + 12 : end]
-            elif kind == _METHOD and data.startswith(_DELIVER, payload):
-                self._begin(data, payload + len(_DELIVER))
+            elif kind == _METHOD and data.startswith(_WITH_CONTENT, payload):
+                self._begin(data, payload)
             else:
                 if found:
                     yield found
@@ -92,8 +94,10 @@ class Deliveries:
         if found:
             yield found
 
-    def _begin(self, data: bytes, at: int) -> None:
-        at += 1 + data[at]  # The consumer tag.
+    def _begin(self, data: bytes, method: int) -> None:
+        at = method + len(_DELIVER)
+        if data.startswith(_DELIVER, method):
+            at += 1 + data[at]  # The consumer tag.
         tag, flags = _tag_and_flags(data, at)
         at += 10
         key = at + data[at - 1]

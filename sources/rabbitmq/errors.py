@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 
 from pika.adapters.utils.connection_workflow import (
@@ -26,7 +27,9 @@ from pika.exceptions import (
 
 from flowspec.errors import FatalError, TransientError
 
-__all__ = ["classify", "reply_of"]
+__all__ = ["HUNG_UP", "classify", "reply_of"]
+
+HUNG_UP = "the connection was closed while it was opened"
 
 _FATAL_CODES = {
     402: "check the account's virtual_host",
@@ -38,11 +41,37 @@ _FATAL_CODES = {
 }
 """Replies that stay the same however often the call is made, and what to do. Source: "Constants" in the AMQP 0-9-1
 reference; all others are about the moment, or are answered by a new connection."""
+_HINTS_BY_TEXT = {
+    "Login was refused": "check the account's username and password",
+    "only log in via localhost": "the user guest is for the broker's own machine only; give the account another one",
+    "access to vhost": "the user has no permission on the account's virtual_host",
+    "access to": "check the user's permissions: configure to declare, write to publish and to bind, read to consume",
+    "internal exchange": "nobody may publish to it; bind it to another exchange, and publish to that one",
+}
+"""What to do where the text says more than the code; the first that is in it."""
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL calls an answer that is not TLS."""
 _PASSING_TEXTS = (
     "in exclusive use",  # also what the broker says until it notices that our own lost connection is gone
     "is down",  # a virtual host or a queue's home node
     "process is stopped",
     "unknown delivery tag",
+)
+_DESCRIPTIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (socket.gaierror, "the name of the host is not known here (check the URL)"),
+    (
+        ConnectionRefusedError,
+        "the connection is refused: nothing listens there (check host and port, and that the broker runs)",
+    ),
+    (TimeoutError, "no connection in time (check host and port, firewall and routes)"),
+    (AMQPHeartbeatTimeout, "the broker was silent for longer than the heartbeat"),
+    ((AMQPConnectorStackTimeout, ConnectionOpenAborted), "no answer while the connection was opened"),
+    (ConnectionBlockedTimeout, "the broker takes no messages at present"),
+    (
+        # That the broker hung up says nothing about credentials: a refusal has a reply.
+        (IncompatibleProtocolError, ProbableAccessDeniedError, ProbableAuthenticationError),
+        f"{HUNG_UP} (check the port, whether it is one for TLS, and whether the broker wants certificate_file)",
+    ),
 )
 _ACKNOWLEDGEMENT_TIMEOUT = "delivery acknowledgement on channel"
 _REPLY_IN_TEXT = re.compile(r"\((\d{3})\) (['\"])(.*)\2")
@@ -68,6 +97,9 @@ def classify(error: BaseException, at: str) -> TransientError | FatalError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         hint = "check ca_file, and that the URL has the name that is in the certificate"
         return FatalError(f"{at}: the broker's certificate is not trusted: {cause.verify_message} ({hint})")
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        hint = "check that this is the broker's TLS port; the URL of another one begins with amqp://"
+        return TransientError(f"{at}: what answers does not speak TLS ({hint})")
     if isinstance(cause, ssl.SSLError):
         hint = "check that this is the broker's TLS port, and whether it wants certificate_file"
         return TransientError(f"{at}: TLS failed: {cause.reason or cause} ({hint})")
@@ -83,6 +115,7 @@ def _classify_reply(code: int, text: str, at: str) -> TransientError | FatalErro
     hint = _FATAL_CODES.get(code)
     if hint is None or any(passing in text for passing in _PASSING_TEXTS):
         return TransientError(said)
+    hint = next((hint for known, hint in _HINTS_BY_TEXT.items() if known in text), hint)
     return FatalError(f"{said} ({hint})")
 
 
@@ -100,14 +133,5 @@ def _cause_of(error: BaseException) -> BaseException:
 
 
 def _described(error: BaseException) -> str:
-    if isinstance(error, AMQPHeartbeatTimeout):
-        return "the broker was silent for longer than the heartbeat"
-    if isinstance(error, (AMQPConnectorStackTimeout, ConnectionOpenAborted)):
-        return "no answer while the connection was opened"
-    if isinstance(error, ConnectionBlockedTimeout):
-        return "the broker takes no messages at present"
-    if isinstance(error, (IncompatibleProtocolError, ProbableAccessDeniedError, ProbableAuthenticationError)):
-        # That the broker hung up says nothing about credentials: a refusal has a reply.
-        hint = "check the port, whether it is one for TLS, and whether the broker wants certificate_file"
-        return f"the connection was closed while it was opened ({hint})"
-    return str(error) or type(error).__name__
+    said = next((text for kinds, text in _DESCRIPTIONS if isinstance(error, kinds)), None)
+    return said or str(error) or type(error).__name__

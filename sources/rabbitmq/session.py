@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any
 
 from flowspec.errors import FatalError, FlowError, TransientError
-from sources.rabbitmq.account import address_of
-from sources.rabbitmq.connection import DeliveryConnection
-from sources.rabbitmq.deliveries import Deliveries, Delivery
-from sources.rabbitmq.errors import classify, reply_of
+from sources.rabbitmq.conversation import Conversation, Interrupted
+from sources.rabbitmq.deliveries import Delivery
+from sources.rabbitmq.errors import reply_of
 from sources.rabbitmq.topology import argument_field
 
 if TYPE_CHECKING:
@@ -19,28 +17,22 @@ if TYPE_CHECKING:
     from pika.adapters.select_connection import IOLoop
     from pika.channel import Channel
 
-    from sources.rabbitmq.topology import Binding
+    from sources.rabbitmq.topology import Binding, Declaration
     from sources.rabbitmq.trigger import ConsumeQueue
 
-__all__ = ["Interrupted", "MissingQueueError", "Session"]
+__all__ = ["Interrupted", "MissingQueueError", "Session", "declare_queue", "with_advice"]
 
 _NOT_FOUND = 404
 _DIFFERENT_ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for queue")
 _LOOK_EVERY = 5.0
 """Seconds between two looks at how many messages wait."""
 
-_channels = itertools.count(1)
-
-
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """A session is not wanted any more."""
-
 
 class MissingQueueError(FatalError):
     """The queue, or an exchange that is to be bound to it, does not exist."""
 
 
-class Session:
+class Session(Conversation):
     """Consumes one queue on one thread, which runs `loop`; every method is called on that thread.
 
     The loss of the connection, of its channel or of the consumer is one and the same: the session is over, and the
@@ -54,23 +46,10 @@ class Session:
         loop: IOLoop,
         deliver: Callable[[list[Delivery]], None],
     ) -> None:
-        self.number = next(_channels)
-        """Which of all channels of this process it consumes on."""
+        super().__init__(parameters, loop, deliver)
         self._trigger = trigger
-        self._at = address_of(parameters)
-        self._loop = loop
-        self._end: BaseException | None = None
-        self._channel: Channel | None = None
         self._consumer: str | None = None
         self._settled = 0
-        self._connection = DeliveryConnection(
-            parameters,
-            loop,
-            Deliveries(self.number),
-            deliver=deliver,
-            opened=loop.stop,
-            closed=self._end_with,
-        )
 
     def open(self) -> None:
         """Connect, declare what is to be declared, and consume.
@@ -80,11 +59,8 @@ class Session:
             FatalError: trying again cannot help.
             Interrupted: it is not wanted any more.
         """
-        self._run_until(lambda: self._connection.is_open)
-        channel = self._call(lambda done: self._connection.channel(on_open_callback=done))
-        channel.add_on_close_callback(lambda _, reason: self._end_with(reason))
+        channel = self._connect()
         channel.add_on_cancel_callback(self._cancelled)
-        self._channel = channel
         self._declare(channel)
         self._call(lambda done: channel.basic_qos(prefetch_count=self._trigger.messages_ahead, callback=done))
         self._call(lambda done: self._consume(channel, done))
@@ -142,28 +118,10 @@ class Session:
         if self._connection.is_open:
             self._connection.channel(on_open_callback=opened)
 
-    def close(self, timeout: float) -> None:
-        """Say good-bye when everything is sent, for `timeout` seconds at most; what is not settled is given back."""
-        connection = self._connection
-        if not (connection.is_closing or connection.is_closed):
-            connection.close()
-        impatience = self._loop.call_later(timeout, connection.abort)
-        while not connection.is_closed:
-            self._loop.start()
-        self._loop.remove_timeout(impatience)
-
     def _declare(self, channel: Channel) -> None:
         queue, declare = self._trigger.queue, self._trigger.declare
         if declare is not None:
-            self._call(
-                lambda done: channel.queue_declare(
-                    queue,
-                    durable=declare.durable,
-                    auto_delete=declare.auto_delete,
-                    arguments=declare.all_arguments(),
-                    callback=done,
-                )
-            )
+            self._call(lambda done: declare_queue(channel, queue, declare, done))
         for binding in self._trigger.bindings:
             self._bind(channel, queue, binding)
 
@@ -178,44 +136,12 @@ class Session:
             self._trigger.queue, self._passed_by, arguments=self._trigger.consumer_arguments, callback=done
         )
 
-    def _call(self, request: Callable[[Callable[..., None]], object]) -> Any:
-        """Make a request with a callback, and wait for what it is called with."""
-        answers: list[Any] = []
-
-        def done(answer: Any) -> None:
-            answers.append(answer)
-            self._loop.stop()
-
-        self._run_until(lambda: True)
-        request(done)
-        self._run_until(lambda: bool(answers))
-        return answers[0]
-
-    def _run_until(self, condition: Callable[[], bool]) -> None:
-        while self._end is None and not condition():
-            self._loop.start()
-        if isinstance(self._end, (FlowError, Interrupted)):
-            raise self._end
-        if self._end is not None:
-            raise self._meaning(self._end) from self._end
-
-    def _end_with(self, reason: BaseException) -> None:
-        self._end = self._end or reason
-        self._loop.stop()
-
     def _cancelled(self, _: object) -> None:
         msg = f"{self._at}: the broker cancelled the consumer: queue {self._trigger.queue!r} was deleted, or moves"
         self._end_with(TransientError(msg))
 
     def _meaning(self, error: BaseException) -> FlowError:
-        meaning = classify(error, self._at)
-        code, text = reply_of(error) or (0, "")
-        if isinstance(meaning, FatalError) and code == _NOT_FOUND:
-            hint = "" if self._trigger.declare else "; with 'declare' the flow creates its queue"
-            return MissingQueueError(f"{meaning}{hint}")
-        if match := _DIFFERENT_ARGUMENT.search(text):
-            return FatalError(f"{meaning}; see {argument_field(match[1])!r} of 'declare'")
-        return meaning
+        return with_advice(super()._meaning(error), error, self._trigger)
 
     def _passed_by(self, *_: object) -> None:
         """What pika calls when it reads a delivery itself."""
@@ -223,3 +149,25 @@ class Session:
 
         msg = f"pika {pika.__version__} is not supported: it does not read as the releases before it do"
         self._end_with(FatalError(msg))
+
+
+def declare_queue(channel: Channel, queue: str, declare: Declaration, done: Callable[..., None]) -> None:
+    """Have a queue created, or have the broker see that the one it has is the same."""
+    channel.queue_declare(
+        queue,
+        durable=declare.durable,
+        auto_delete=declare.auto_delete,
+        arguments=declare.all_arguments(),
+        callback=done,
+    )
+
+
+def with_advice(meaning: FlowError, error: BaseException, trigger: ConsumeQueue) -> FlowError:
+    """What an error means, and what of the trigger is to be changed for it."""
+    code, text = reply_of(error) or (0, "")
+    if isinstance(meaning, FatalError) and code == _NOT_FOUND:
+        hint = "" if trigger.declare or "no queue" not in text else "; with 'declare' the flow creates its queue"
+        return MissingQueueError(f"{meaning}{hint}")
+    if match := _DIFFERENT_ARGUMENT.search(text):
+        return FatalError(f"{meaning}; see {argument_field(match[1])!r} of 'declare'")
+    return meaning

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from flowspec.connectors import StreamTrigger
-from flowspec.errors import MissingDependencyError
-from sources.rabbitmq.account import RabbitAccountField
+from sources.rabbitmq.account import RabbitAccountField, need_pika
 from sources.rabbitmq.topology import Arguments, Binding, Declaration, Name
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
-    from flowspec.records import Position
+    from flowspec.records import Position, Record
     from sources.rabbitmq.reader import QueueReader
 
 __all__ = ["ConsumeQueue"]
@@ -39,6 +39,13 @@ class ConsumeQueue(StreamTrigger):
     `priority`, `correlation_id`, `reply_to`, `expiration`, `message_id`, `timestamp`, `type`, `user_id`, `app_id`,
     `cluster_id`. `headers` are typed, and `key` is the routing key.
     """
+
+    identified_by = ("message_id",)
+    sample_cost = (
+        "The messages are marked as redelivered, and of a quorum queue their delivery count rises, which its delivery "
+        "limit bounds. They are out of the queue for the moment of the look: a consumer that takes others meanwhile "
+        "gets them after those."
+    )
 
     connector: Annotated[Literal["rabbitmq"], Field(description="RabbitMQ.", examples=["rabbitmq"])] = "rabbitmq"
     event: Annotated[
@@ -98,11 +105,40 @@ class ConsumeQueue(StreamTrigger):
 
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> QueueReader:
         """Begin to consume; the queue remembers what was delivered, so there is nothing to resume."""
-        try:
-            import pika  # noqa: F401
-        except ImportError:
-            raise MissingDependencyError(connector="rabbitmq", extra="rabbitmq") from None
+        need_pika()
         from sources.rabbitmq.reader import QueueReader, RejectingReader
 
         reader = RejectingReader if self.on_reject == "broker" else QueueReader
         return reader(self, context)
+
+    def identity(self, record: Record) -> str | None:
+        """The message id that the publisher gave, and a hash of the payload: publishers may use an id again."""
+        given = super().identity(record)
+        if not given:
+            return None
+        raw = record.raw.encode("utf-8", "surrogatepass") if isinstance(record.raw, str) else record.raw
+        return f"{given}/{blake2b(raw, digest_size=8).hexdigest()}"
+
+    def check(self) -> str:
+        """See that the queue is there and may be consumed, and say what it has.
+
+        Raises:
+            TransientError: no broker can be reached at present.
+            FatalError: the queue or an exchange is missing or is not what the trigger says, or may not be used.
+        """
+        need_pika()
+        from sources.rabbitmq.checks import check_consume
+
+        return check_consume(self)
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """Get messages and have them requeued; those that consumers hold are not seen.
+
+        Raises:
+            TransientError: no broker can be reached at present.
+            FatalError: there is no such queue, or none whose messages can be gotten.
+        """
+        need_pika()
+        from sources.rabbitmq.sampling import sample
+
+        return sample(self, most, wait)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import orjson
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
 from flowspec.connectors import Account
 from flowspec.errors import FatalError, MissingDependencyError
@@ -28,6 +30,12 @@ _LIVENESS = {
     "psycopg": {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 }
 """Options of a driver with which a server that has vanished is noticed within a minute, in place of hours."""
+_PATIENCE = {
+    "psycopg": ["connect_timeout"],
+    "pymysql": ["connect_timeout", "read_timeout", "write_timeout"],
+    "pysqlite": ["timeout"],
+}
+"""The options of a driver that say for how many seconds it waits for its server, or for a lock."""
 _EXAMPLES = "postgresql://db.example.com/shop, mysql://db.example.com/shop or sqlite:///shop.db"
 
 
@@ -63,6 +71,11 @@ class SqlAccount(Account):
         ),
     ] = Field(default_factory=dict)
 
+    @field_serializer("options", when_used="json")
+    def _masked(self, options: dict[str, Any]) -> dict[str, str]:
+        """Some of them are passwords."""
+        return dict.fromkeys(options, "**********")
+
     @field_validator("url")
     @classmethod
     def _is_a_url(cls, value: SecretStr) -> SecretStr:
@@ -84,11 +97,22 @@ class SqlAccount(Account):
         port = f":{url.port}" if url.port else ""
         return f"{url.get_backend_name()}://{host}{port}/{url.database or ''}"
 
-    def engine(self, name: str | None = None) -> Engine:
+    def check(self) -> str:
+        """Connect, and say which database answers, of which version."""
+        try:
+            from sources.sql.checking import checking, found
+        except ImportError:
+            raise MissingDependencyError(connector="sql", extra="sql") from None
+        with checking(self) as connection:
+            return found(self, connection)
+
+    def engine(self, name: str | None = None, *, patience: int | None = None) -> Engine:
         """An engine that has not connected yet, and that keeps no connections: whoever needs one holds it.
 
         Args:
             name: What an operator sees in the database's list of connections, where its driver has that.
+            patience: Seconds to wait for the server at most, whatever the account's options are; where the driver can
+                be told so.
 
         Raises:
             MissingDependencyError: SQLAlchemy or the driver is not installed, and an extra has it.
@@ -104,6 +128,8 @@ class SqlAccount(Account):
         if name is not None and driver in _NAMES:
             ours[_NAMES[driver]] = name
         options = {option: value for option, value in ours.items() if option not in url.query} | self.options
+        if patience is not None:
+            options |= dict.fromkeys(_PATIENCE.get(driver or url.get_driver_name(), ()), patience)
         try:
             engine = create_engine(
                 url, poolclass=NullPool, connect_args=options, hide_parameters=True, **_reading_json(url)
@@ -120,6 +146,8 @@ class SqlAccount(Account):
             raise FatalError(msg) from None
         if engine.dialect.name in ("mariadb", "mysql"):
             event.listen(engine, "connect", _utc_and_strict)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "do_connect", _must_be_there)
         return engine
 
     def _resolved(self) -> URL:
@@ -172,3 +200,10 @@ def _utc_and_strict(connection: Any, _: Any) -> None:
         cursor.execute(
             "SET time_zone = '+00:00', sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
         )
+
+
+def _must_be_there(dialect: Any, _: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+    # SQLite would make an empty file, in which nothing of what the flow is about could be.
+    if not options.get("uri") and not Path(arguments[0]).exists():
+        msg = "unable to open database file: there is no such file"
+        raise dialect.loaded_dbapi.OperationalError(msg)

@@ -73,7 +73,7 @@ _NUMBER_HINTS = {
 _PASSING_SQLITE = re.compile(r"is locked|disk I/O error|disk is full|^interrupted|locking protocol|schema has changed")
 _DATA_SQLITE = re.compile(r"binding parameter|is not supported|malformed JSON|integer overflow|too big")
 _SQLITE_HINTS = {
-    "unable to open": "check the path in the account's url; its directory must exist",
+    "unable to open": "check the path in the account's url; a flow makes no database",
     "no such table": _TABLE,
     "no such column|has no column named": _COLUMN,
     "ON CONFLICT clause does not match": _UNIQUE,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from flowspec.errors import MissingDependencyError
 from flowspec.fields import Duration
 from flowspec.polling import PollingTrigger
 from sources.sql.account import SqlAccountField
@@ -15,6 +17,7 @@ from sources.sql.account import SqlAccountField
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
     from flowspec.polling import Poller
+    from flowspec.records import Record
 
 __all__ = ["QueryRows"]
 
@@ -142,3 +145,24 @@ class QueryRows(PollingTrigger):
         from sources.sql.keyset import KeysetPoller
 
         return KeysetPoller(self, since, context)
+
+    def identity(self, record: Record) -> str | None:
+        """Table, and the row's values of cursor and key; None where these may not be exact, or not tell rows apart.
+
+        A query has to name its `key_column`; what is marked as consumed may come back unmarked.
+        """
+        cursor = record.meta.get("cursor")
+        if not cursor or (self.table is None and not self.key_column):
+            return None
+        # One that was rounded may be that of several rows.
+        if any(isinstance(value, float) for value in cursor.values()):
+            return None
+        return orjson.dumps([self.table, *cursor.values()]).decode()
+
+    def check(self) -> str:
+        """See that the rows may be selected, and what marks them may be run: the server compiles the statements."""
+        try:
+            from sources.sql.checking import check_rows
+        except ImportError:
+            raise MissingDependencyError(connector="sql", extra="sql") from None
+        return check_rows(self)

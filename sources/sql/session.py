@@ -26,17 +26,19 @@ _CANCEL_WITHIN = 5.0
 class Session:
     """One connection, for one thread."""
 
-    def __init__(self, account: SqlAccount, name: str, *, autocommit: bool) -> None:
+    def __init__(self, account: SqlAccount, name: str, *, autocommit: bool, patience: int | None = None) -> None:
         """Nothing is connected yet.
 
         Args:
             account: The database.
             name: What the database calls the connection, where it can.
             autocommit: Whether each statement is a transaction of its own.
+            patience: Seconds to wait for the server at most, where that is less than usual.
         """
         self._account = account
         self._name = name
         self._autocommit = autocommit
+        self._patience = patience
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._working = threading.Lock()
@@ -50,7 +52,7 @@ class Session:
             TransientError: the database cannot do it now, or was told to cancel.
             FatalError: it never will.
         """
-        self._engine = self._engine or self._account.engine(self._name)
+        self._engine = self._engine or self._account.engine(self._name, patience=self._patience)
         try:
             with self._working:
                 connection = self._connection or self._connect(self._engine)

@@ -1,15 +1,21 @@
 """The conformance suite of a trigger: one test for each case, on a real system."""
+# ruff: noqa: S101 - tests are made of assertions
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from typing import Any, ClassVar
 
-from flowspec import registry
-from flowspec.connectors import Account
+import pytest
+
+from flowspec import loads, registry
+from flowspec.errors import FlowError
 from sources.testing.arriving import Arriving
 from sources.testing.cases import not_built_yet
 from sources.testing.failing import Failing
+from sources.testing.harness import TriggerHarness
 from sources.testing.killing import Killing
+from sources.testing.lab import Lab
 from sources.testing.models import check_mistakes, check_model
 from sources.testing.outages import Outages
 
@@ -36,6 +42,14 @@ class TriggerConformance(Arriving, Failing, Outages, Killing):
         check_model(model)
         check_mistakes(model, "trigger")
 
-    @not_built_yet("checks of a connection", lambda: hasattr(Account, "check"))
-    def test_35_connection_check(self) -> None:
-        """Connection check: says yes for a good account, names the fault for a bad one."""
+    def test_35_connection_check(self, harness: TriggerHarness, lab: Lab) -> None:
+        """Connection check: says what it found of a good place, names the place for one that does not exist."""
+
+        def check(trigger: dict[str, Any]) -> str:
+            return loads(json.dumps(lab.spec(trigger))).trigger.check()
+
+        said = check(harness.trigger())
+        if harness.offers("missing"):
+            assert said, "what was found"
+            with pytest.raises(FlowError, match="missing"):
+                check(harness.missing())

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from flowspec.steps.base import ErrorPolicy
-from sources.testing.cases import Conformance, needs, not_built_yet
+from flowspec.policies import FinalPolicy
+from sources.testing.cases import Conformance, needs
 from sources.testing.flows import eventually, steadily
 from sources.testing.harness import TriggerHarness
 from sources.testing.lab import Lab, numbered
@@ -122,7 +122,7 @@ class Failing(Conformance):
             eventually(lambda: harness.left() == 0, "all are committed")
         lab.delivered_once(range(count + 1))
 
-    @pytest.mark.parametrize("policy", get_args(ErrorPolicy))
+    @pytest.mark.parametrize("policy", get_args(FinalPolicy))
     def test_36_step_error(self, harness: TriggerHarness, lab: Lab, policy: str) -> None:
         """Fault matrix: a step that fails on one record, by each policy."""
         harness.send(numbered(range(10)))
@@ -161,6 +161,27 @@ class Failing(Conformance):
         assert error.startswith("trigger: ")
         assert "missing" in error, "the place is named"
 
-    @not_built_yet("retries of a step (`on_error: retry`)", lambda: "retry" in get_args(ErrorPolicy))
-    def test_36_retry(self) -> None:
-        """Fault matrix: the policy `retry`."""
+    @pytest.mark.parametrize("place", ["step", "sink"])
+    def test_36_retry(self, harness: TriggerHarness, lab: Lab, place: str) -> None:
+        """Fault matrix: tried as often as `retry` says, over a kill -9 as well; its neighbours do not wait for it."""
+        policy = {"retry": {"attempts": 4, "backoff": "500ms", "max_backoff": "500ms"}}
+        steps, sink = [], lab.sink()
+        if place == "step":
+            steps.append({"map": {"id": "id", "share": "10 / id"}, "on_error": policy})
+            harness.send(numbered(range(10)))
+        else:
+            sink["on_error"] = policy
+            harness.send([*numbered([0], fail="record"), *numbered(range(1, 10))])
+        flow = lab.command(harness.trigger(), steps=steps, sink=sink)
+        flow.start()
+        lab.wait_for(9)
+        eventually(lambda: harness.left() == 0, "nothing waits for the record that is tried again")
+        flow.kill()
+        with flow.running():
+            eventually(lambda: bool(flow.dead_letters()), "it is given up")
+        lab.delivered_once(range(1, 10))
+        (letter,) = flow.dead_letters()
+        assert letter["attempts"] == 4
+        assert (letter["external_id"], letter["step"]) == ("0", "map-1" if place == "step" else _SINK)
+        assert letter["error"]["message"]
+        assert letter["origin"], "where it came from"

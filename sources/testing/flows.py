@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowspec import loads
-from flowspec.delivery.deadletters import DeadLetters
+from flowspec.deadletters.store import LetterStore
 from flowspec.delivery.run import FlowRun
 from pipelines.running import RunError, run_worker
 
@@ -106,7 +106,8 @@ class Flow:
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The records that it gave up, oldest first."""
-        return list(DeadLetters(self.spec["name"], self.state_dir))
+        with closing(LetterStore(self.spec["name"], self.state_dir)) as store:
+            return store.envelopes()
 
 
 class RunningFlow(Flow):

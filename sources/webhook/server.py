@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sources.webhook.endpoint import Endpoint
     from sources.webhook.trigger import Webhook
 
-__all__ = ["Server", "listen"]
+__all__ = ["Server", "check_address", "listen"]
 
 _log = logging.getLogger(__name__)
 _KEEP_ALIVE = 75.0
@@ -43,11 +43,31 @@ def listen(host: str, port: int) -> socket.socket:
         FatalError: the address cannot be used.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, address = _address(host, port)
         # It may be bound while old connections fade away, but never while another socket listens.
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
         raise FatalError(_complaint(host, port, error)) from error
+
+
+def check_address(host: str, port: int) -> None:
+    """See that one could listen there; nothing does meanwhile, so that no connection is accepted and lost.
+
+    Raises:
+        FatalError: the address cannot be used.
+    """
+    try:
+        family, address = _address(host, port)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise FatalError(_complaint(host, port, error)) from error
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return family, (str(address[0]), port)
 
 
 def _complaint(host: str, port: int, error: OSError) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from flowspec.connectors import StreamTrigger
-from flowspec.errors import MissingDependencyError
+from flowspec.errors import FatalError, MissingDependencyError
 from flowspec.fields import ByteSize, Duration
 from sources.http.account import HttpAccount
 from sources.webhook.security import HeaderName, Preset, Signature
 
 if TYPE_CHECKING:
     from flowspec.connectors import WorkerContext
-    from flowspec.records import Position
+    from flowspec.records import Position, Record
     from sources.webhook.reader import WebhookReader
 
 __all__ = ["Webhook"]
@@ -49,6 +49,8 @@ class Webhook(StreamTrigger):
     there several times is a list), `remote` (the address of the connection's other end) and `received_at`. `headers`
     have their names in lower case, and none that authenticates the sender. There is no `key`.
     """
+
+    identified_by = ("request_id",)
 
     connector: Annotated[Literal["http"], Field(description="HTTP.", examples=["http"])] = "http"
     event: Annotated[Literal["webhook"], Field(description="Each request to an endpoint.", examples=["webhook"])] = (
@@ -219,13 +221,46 @@ class Webhook(StreamTrigger):
 
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> WebhookReader:
         """Begin to listen; what was accepted before and not delivered comes first."""
-        try:
-            import h11  # noqa: F401
-        except ImportError:
-            raise MissingDependencyError(connector="http", extra="webhook") from None
+        _need_h11()
         from sources.webhook.reader import WebhookReader
 
         return WebhookReader(self, context)
+
+    def identity(self, record: Record) -> str | None:
+        """The request id, where an accepted request keeps it; one that its sender sends again has another."""
+        return super().identity(record) if self.respond == "accepted" else None
+
+    def check(self) -> str:
+        """See that the address could be listened on.
+
+        Raises:
+            FatalError: it cannot, perhaps because the flow runs and does.
+        """
+        _need_h11()
+        from sources.webhook.server import check_address
+
+        check_address(self.host, self.port)
+        known = "everybody" if HttpAccount.of(self.account).signing_secret is None else "who knows the signing_secret"
+        return f"port {self.port} of {self.host} is free to listen on, path {self.path}, for {known}"
+
+    def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
+        """There is no looking at requests.
+
+        Raises:
+            FatalError: always.
+        """
+        msg = (
+            f"requests to {self.path} cannot be looked at: they are in no queue, each is its sender's until it is "
+            "answered; run a copy of the flow on another port with the sink stdout / print, and send it a request"
+        )
+        raise FatalError(msg)
+
+
+def _need_h11() -> None:
+    try:
+        import h11  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(connector="http", extra="webhook") from None
 
 
 def _is_this_machine(host: str) -> bool:

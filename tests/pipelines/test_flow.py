@@ -38,11 +38,6 @@ def wait_for_lines(output: Output, count: int) -> None:
     eventually(lambda: len(output.lines()) >= count, f"{count} records are delivered")
 
 
-def dead_letters(flow: RunningFlow, name: str = "orders") -> list[dict[str, Any]]:
-    path = flow.state_dir / "dead-letters" / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_sink_that_is_down_holds_the_flow(sqs: SqsServer, tmp_path: Path, workers: int) -> None:
     down, output = tmp_path / "down", Output(tmp_path / "out.jsonl")
@@ -140,8 +135,8 @@ def test_garbage_is_a_dead_letter_and_the_flow_goes_on(any_sqs: SqsServer, tmp_p
         eventually(lambda: any_sqs.depth(url) == (0, 0), "the queue is empty")
 
     assert sorted(ids(output)) == [3, *range(100, 109)]
-    letters = {letter["payload"]["text"]: letter for letter in dead_letters(flow)}
-    assert len(dead_letters(flow)) == len(garbage), "each of them once"
+    letters = {letter["payload"]["text"]: letter for letter in flow.dead_letters()}
+    assert len(flow.dead_letters()) == len(garbage), "each of them once"
     for body, cause in garbage.items():
         assert cause in letters[body]["error"]["message"]
         assert letters[body]["origin"]["message_id"]

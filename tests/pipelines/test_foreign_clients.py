@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from flowspec.deadletters.store import LetterStore
 from tests.pipelines.flows import Output, RunningFlow, eventually
 from tests.servers.kafka import KafkaBroker
 from tests.servers.missing import missing
@@ -86,8 +87,7 @@ def test_kcat(kafka: KafkaBroker, tmp_path: Path) -> None:
     for number, record in enumerate(records):
         assert record["key"] == f"ключ {number}"
         assert record["headers"] == {"source": ["shop", "again"], "ünï": "☃", "empty": ""}
-    letters = (tmp_path / "state" / "dead-letters" / "foreign.jsonl").read_text().splitlines()
-    (tombstone,) = map(json.loads, letters)
+    (tombstone,) = LetterStore("foreign", tmp_path / "state").envelopes()
     assert (tombstone["key"], tombstone["body"], tombstone["origin"]["tombstone"]) == ("deleted", None, True)
     assert kafka.lag(topic, topic) == 0
 

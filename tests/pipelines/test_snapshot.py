@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flowspec.delivery.run import FlowRun
-from flowspec.delivery.tally import Tally
+from flowspec.delivery.tally import Counts, Tally
 from flowspec.errors import TransientError
 from pipelines.snapshot import EndState, Snapshot
 from pipelines.status import _table, as_json, summary
@@ -25,13 +25,17 @@ def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None
     run.context("trigger").health.down(TransientError("away"))
     run.tally.received = 5
     run.tally.latencies.add(0.1, 5)
+    run.tally.places["map-1"].passed = 5
 
     snapshot = pickle.loads(pickle.dumps(Snapshot.of(run)))
     run.tally.received = 9
+    run.tally.places["map-1"].passed = 9
+    run.tally.places["map-2"].passed = 9
     run.tally.latencies.add(10.0, 95)
     run.healths[0].up()
 
     assert snapshot.tally.received == 5
+    assert snapshot.tally.places == {"map-1": Counts(passed=5)}
     p99 = snapshot.tally.latencies.quantile(0.99)
     assert p99 is not None
     assert 0.1 <= p99 < 0.12
@@ -50,6 +54,7 @@ def test_workers_add_up() -> None:
     assert (whole.tally.received, whole.tally.delivered, whole.tally.filtered) == (7, 2, 4)
     assert whole.ends == {"trigger": EndState("down", "away", retries=3), "sink": EndState("up")}
     assert whole.state == "stopping"
+    assert whole.parts == tuple(parts)
     assert whole.ended(None).state == "stopped"
     assert whole.ended("why").error == "why"
 
@@ -83,3 +88,16 @@ def test_the_summary_is_one_line() -> None:
     assert summary(Snapshot("orders", tally=tally), 12.34) == (
         "orders: received 1200, delivered 800, filtered 398, failed 2 in 12.3 s"
     )
+
+
+def test_dead_letters_and_retries_are_told_where_there_are_any() -> None:
+    tally = Tally(received=1200, delivered=800, filtered=398, failed=2)
+    tally.dead_letters = 2
+    snapshot = Snapshot("orders", tally=tally)
+    assert summary(snapshot, 12.34).endswith(", failed 2 in 12.3 s (dead letters 2)")
+    assert "dead letters  2" in _shown(snapshot)
+    assert "retried" not in _shown(snapshot)
+    tally.retried = 7
+    assert summary(snapshot, 12.34).endswith(", failed 2 in 12.3 s (dead letters 2, retried 7)")
+    shown = as_json(snapshot, 0.0)
+    assert (shown["dead_letters"], shown["retried"]) == (2, 7)

@@ -14,7 +14,6 @@ import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -142,10 +141,13 @@ class KafkaBroker:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The offset that a group has committed, of each partition where it has."""
-        admin = self.admin()
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        offsets = asked[group].result(_PATIENCE).topic_partitions
-        return {each.partition: each.offset for each in offsets if each.topic == topic and each.offset >= 0}
+        # An admin client would crash the process where the coordinator of the group is not ready yet.
+        consumer = Consumer({**self._client, "group.id": group, "isolation.level": "read_uncommitted"})
+        try:
+            asked = [TopicPartition(topic, partition) for partition in self._partitions(topic)]
+            return {each.partition: each.offset for each in consumer.committed(asked, _PATIENCE) if each.offset >= 0}
+        finally:
+            consumer.close()
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """The offset after the last record, of each partition."""

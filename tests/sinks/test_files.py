@@ -8,6 +8,7 @@ import pytest
 from flowspec.errors import FatalError, RecordError, TransientError
 from sinks.files import Append
 from tests.sinks.ends import open_writer, records
+from tests.sources.files.polling import without_rights
 
 
 def test_each_record_is_a_line(tmp_path: Path) -> None:
@@ -58,3 +59,28 @@ def test_a_forbidden_path_is_fatal(tmp_path: Path) -> None:
 
     with pytest.raises(FatalError, match="Permission denied"):
         open_writer(Append(path=tmp_path / "out.jsonl")).write(records(1))
+
+
+def test_a_check_says_whether_the_file_can_be_written_and_makes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "orders.jsonl"
+    assert Append(path=path).check() == f"folder {path.parent} can be made, where orders.jsonl is made"
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    assert Append(path=path).check() == f"folder {path.parent} can be written, where orders.jsonl is made"
+    path.write_text("")
+    assert Append(path=path).check() == f"{path} can be written"
+    with pytest.raises(FatalError, match="is a folder; name a file in it"):
+        Append(path=path.parent).check()
+    with pytest.raises(FatalError, match=r"orders\.jsonl is not a folder"):
+        Append(path=path / "more" / "more.jsonl").check()
+
+
+def test_a_check_says_what_is_forbidden(public: Path) -> None:
+    (public / "there.jsonl").write_text("")
+    with without_rights():
+        with pytest.raises(FatalError, match=r"there\.jsonl must not be read and written; let the user"):
+            Append(path=public / "there.jsonl").check()
+        with pytest.raises(FatalError, match=f"{public} must not be written; let the user"):
+            Append(path=public / "new.jsonl").check()
+        with pytest.raises(FatalError, match=f"out cannot be made: {public} must not be written"):
+            Append(path=public / "out" / "new.jsonl").check()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sinks.stdout import Print
+
 PRINTER = """
 import sys
 from flowspec.errors import FatalError
@@ -67,3 +69,7 @@ def test_a_reader_that_went_away_stops_the_flow() -> None:
 
     assert writer.wait() == 1
     assert error.decode().strip() == "fatal: standard output was closed by its reader"
+
+
+def test_there_is_nothing_to_check() -> None:
+    assert Print().check() == "nothing to check: lines go to standard output"

@@ -136,3 +136,26 @@ def test_no_tick_is_missed_or_comes_twice_across_restarts_and_none_is_lost_by_a_
         Flow.kill_all()
     ticks = sorted(datetime.fromisoformat(str(tick)) for tick in lab.counts())
     assert {after - before for before, after in pairwise(ticks)} == {timedelta(milliseconds=50)}
+
+
+def test_a_tick_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    trigger = Tick(interval="10m", missed="all")
+    clock = Clock(monkeypatch, trigger)
+    page = clock.poll(NOON.isoformat(), timedelta(minutes=20))
+    assert [trigger.identity(record) for record in page.records] == times(page)
+    page.records[0].body = {"time": "changed by a step"}
+    assert trigger.identity(page.records[0]) == "2024-05-01T12:10:00+00:00"
+
+
+def test_a_check_says_when_the_next_tick_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch, Tick())
+    assert Tick(interval="1h").check() == (
+        "nothing to check: the clock needs no connection; the next tick is due at 2024-05-01T13:00:00+00:00"
+    )
+
+
+def test_a_sample_waits_for_the_next_tick(tmp_path: Path) -> None:
+    context = WorkerContext("flow", 0, 1, threading.Event(), Health("trigger"), state_dir=tmp_path)
+    (record,) = Tick(interval="1s").sample(1, 30.0, context)
+    assert set(record.body) == {"time"}
+    assert Tick(interval="365d").sample(1, 1.0, context) == []

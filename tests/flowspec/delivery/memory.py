@@ -13,7 +13,8 @@ from bytewax.dataflow import Dataflow
 from pydantic import ConfigDict, Field
 
 from flowspec.connectors import Account, Action, StreamTrigger, WorkerContext
-from flowspec.delivery.deadletters import DeadLetter, DeadLetters
+from flowspec.deadletters.letter import DeadLetter
+from flowspec.deadletters.store import LetterStore
 from flowspec.delivery.run import FlowRun
 from flowspec.delivery.sink import Barrier, SinkWriter
 from flowspec.delivery.source import TriggerSource
@@ -189,7 +190,7 @@ def numbered(count: int) -> list[Record]:
     return [Record(str(number).encode(), number, {"id": f"m{number}"}) for number in range(count)]
 
 
-class KeptLetters(DeadLetters):
+class KeptLetters(LetterStore):
     """The dead-letter store, and what it was given in `kept`."""
 
     def __init__(self, flow: str, state_dir: Path) -> None:
@@ -203,7 +204,7 @@ class KeptLetters(DeadLetters):
 
 def run_of(state_dir: Path, **options: Any) -> FlowRun:
     run = FlowRun("test", state_dir, **options)
-    run.dead_letters = KeptLetters(run.flow, run.state_dir)
+    run.dead_letters = run.store = KeptLetters(run.flow, run.state_dir)
     return run
 
 
@@ -215,7 +216,7 @@ def letters_of(run: FlowRun) -> list[DeadLetter]:
 def assemble(run: FlowRun, trigger: MemoryTrigger, actions: dict[str, MemoryAction], hops: int = 0) -> Dataflow:
     """The dataflow of the compiler with `hops` operators that nobody fused before every sink."""
     flow = Dataflow("test")
-    stream: Any = op.input("trigger", flow, TriggerSource(trigger, run))
+    stream: Any = op.input("trigger", flow, TriggerSource(trigger, run, list(actions)))
     for number in range(hops):
         stream = op.map(f"hop-{number}", stream, lambda record: record)
     for name, action in actions.items():

@@ -74,7 +74,7 @@ def without_barrier(written: list[int], state: Path, *, broken: bool) -> Dataflo
     trigger, action = _connectors(written, broken=broken)
     run = run_of(state)
     flow = Dataflow("open")
-    stream: Any = op.input("trigger", flow, TriggerSource(trigger, run))
+    stream: Any = op.input("trigger", flow, TriggerSource(trigger, run, ["memory-note"]))
     for number in range(HOPS):
         stream = op.map(f"hop-{number}", stream, lambda record: record)
     op.output("end", op.flat_map_batch("write", stream, SinkWriter("sink", action, run)), _ListSink([], broken=False))

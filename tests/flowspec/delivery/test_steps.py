@@ -12,8 +12,8 @@ from flowspec.delivery.steps import FusedSteps, Stage, decode_stage, external_id
 from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.expressions import Expression
 from flowspec.formats import decoder
+from flowspec.policies import ErrorPolicy
 from flowspec.records import Record
-from flowspec.steps.base import ErrorPolicy
 from tests.flowspec.delivery.memory import bodies, letters_of, numbered, run_of
 
 

@@ -151,3 +151,89 @@ def test_an_account_is_made_when_it_is_asked_for(folder: Path) -> None:
 def test_one_wrong_account_is_one_problem() -> None:
     text = spec(trigger={"account": "gone"})
     assert said(text).endswith("1 problem found")
+
+
+def test_a_value_may_be_in_a_file_beside_the_accounts(folder: Path) -> None:
+    (folder / "accounts.toml").write_text('[main]\ntoken = "${file:secrets/token}"\n')
+    assert refused(folder, "main") == [
+        "accounts.toml:2: main.token: there is no file secrets/token; see that it is mounted, or correct the path"
+    ]
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "token").write_text("from-a-file\n")
+    token = account(loaded(folder, "main")).token
+    assert token is not None
+    assert token.get_secret_value() == "from-a-file"
+    (folder / "secrets" / "token").write_text("abc\n")
+    (line,) = refused(folder, "main")
+    assert line.startswith("accounts.toml:2: main.token: the value does not fit here")
+
+
+def test_a_variable_names_the_file_unless_an_argument_does(folder: Path) -> None:
+    (folder / "other.toml").write_text("[plain]\nport = 7\n")
+    environ = {"PIPELINES_ACCOUNTS": str(folder / "other.toml")}
+    assert account(loaded(folder, "plain", **environ)).port == 7
+    assert account(load(folder / "spec.json", folder / "accounts.toml", environ)).port == 5
+    assert account(loaded(folder, "plain", PIPELINES_ACCOUNTS="")).port == 5
+    (line,) = refused(folder, "plain", PIPELINES_ACCOUNTS="gone.toml")
+    assert line == "gone.toml: there is no such file"
+
+
+def test_an_account_may_come_from_the_environment(folder: Path) -> None:
+    environ = {"PIPELINES_ACCOUNT_SHOP_2__PORT": "80", "PIPELINES_ACCOUNT_SHOP_2__TOKEN": "${as-it-is}"}
+    made = account(loaded(folder, "shop-2", **environ))
+    assert (made.port, made.region, made.known_as) == (80, "eu", "shop-2")
+    assert made.token is not None
+    assert made.token.get_secret_value() == "${as-it-is}"
+    (folder / "accounts.toml").unlink()
+    assert account(loaded(folder, "shop-2", **environ)) == made
+
+
+def test_the_environment_takes_the_place_of_what_the_file_has(folder: Path) -> None:
+    environ = {"PIPELINES_ACCOUNT_MAIN__TOKEN": "theirs", "PIPELINES_ACCOUNT_MAIN__PORT": "80"}
+    made = account(loaded(folder, "main", **environ))
+    assert made == ShopAccount.model_validate({"region": "us", "token": "theirs", "port": 80}).named("main")
+
+
+def test_what_is_wrong_in_the_environment_is_named_there_without_values(folder: Path) -> None:
+    assert refused(folder, "main", PIPELINES_ACCOUNT_MAIN__TOKEN="abc", PIPELINES_ACCOUNT_MAIN__PORT="hunter2") == [
+        "environment variable PIPELINES_ACCOUNT_MAIN__PORT: main.port: expected a whole number, found another text",
+        (
+            "environment variable PIPELINES_ACCOUNT_MAIN__TOKEN: main.token: the value does not fit here; "
+            "it is not shown: it comes from a variable or belongs to an account"
+        ),
+    ]
+    (line,) = refused(folder, "other", PIPELINES_ACCOUNT_OTHER__REGOIN="us")
+    assert line == (
+        "environment variable PIPELINES_ACCOUNT_OTHER__REGOIN: other.regoin: unknown key 'regoin'; "
+        "did you mean 'region'?"
+    )
+    (line,) = refused(folder, "other", PIPELINES_ACCOUNT_OTHER__CONNECTOR="kafka")
+    assert "the account is for connector 'kafka', and used for 'test-shop'" in line
+    (line,) = refused(folder, "other", PIPELINES_ACCOUNT_OTHER_PORT="5")
+    assert line.endswith("add a table [other] to it, or set PIPELINES_ACCOUNT_OTHER__FIELD in the environment")
+
+
+def test_a_warning_says_that_everybody_can_read_secrets(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = folder / "accounts.toml"
+    file.write_text('[main]\nregion = "us"\ntoken = "hunter2"\n[other]\ntoken = "hunter3"\n')
+    file.chmod(0o640)
+    (folder / "spec.json").write_text(
+        spec(trigger={"account": "main"}, sink=..., sinks=[{"connector": "test-store"}, {"connector": "test-store"}])
+    )
+    load(folder / "spec.json", environ={})
+    assert caplog.messages == [
+        f"{file} has secrets in it (main.token) and can be read by others than its owner: chmod 600 {file}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "token"), [(0o600, "hunter2"), (0o644, "${TOKEN}"), (0o644, "${file:token}"), (0o644, None)]
+)
+def test_there_is_no_warning_where_nobody_can_read_secrets(
+    folder: Path, caplog: pytest.LogCaptureFixture, mode: int, token: str | None
+) -> None:
+    (folder / "token").write_text("hunter2")
+    (folder / "accounts.toml").write_text("[main]\nport = 5\n" + (f'token = "{token}"\n' if token else ""))
+    (folder / "accounts.toml").chmod(mode)
+    assert account(loaded(folder, "main", TOKEN="hunter2")).port == 5
+    assert caplog.messages == []

@@ -26,6 +26,8 @@ class Numbers:
     """What the system has, and how it behaves."""
 
     there: list[int] = field(default_factory=list)
+    most: int = 1_000_000
+    """How many it gives at once."""
     errors: list[Exception] = field(default_factory=list)
     """Raised by the next polls, one each."""
     polls: list[Any] = field(default_factory=list)
@@ -77,11 +79,11 @@ class _Poller:
             return Page([], {"n": there[-1] if there else 0})
         last = cursor["n"] if cursor else 0 if self._since == "beginning" else self._since
         found = [number for number in there if number > last]
-        taken = found[:most]
+        taken = found[: min(most, self._numbers.most)]
         return Page(
             [Record(str(number), number) for number in taken],
             {"n": taken[-1]} if taken else cursor,
-            more=len(found) > most,
+            more=len(found) > len(taken),
             part=(lambda count: {"n": taken[count - 1]}) if self._parts else None,
         )
 

@@ -33,7 +33,7 @@ def test_a_bad_record_before_anything_is_logged(caplog: pytest.LogCaptureFixture
 
 
 def test_the_step_is_not_run_twice_on_a_record() -> None:
-    assert not Log.pure
+    assert not Log.batched
 
 
 def test_mistakes() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flowspec.deadletters.store import LetterStore
 from tests.pipelines.commands import pipelines
 from tests.pipelines.flows import ENVIRONMENT, PATIENCE, eventually
 
@@ -50,8 +51,8 @@ def test_its_books_balance_and_the_files_agree(tmp_path: Path) -> None:
     delivered = (tmp_path / ".pipelines" / "demo" / "paid-orders.jsonl").read_text().splitlines()
     assert len(delivered) == counts["delivered"]
     assert set(json.loads(delivered[0])) == {"id", "cents", "customer"}
-    (letters,) = (tmp_path / ".pipelines" / "demo" / "dead-letters").glob("*.jsonl")
-    assert len(letters.read_text().splitlines()) == counts["dead letters"]
+    letters = LetterStore("paid-orders", tmp_path / ".pipelines" / "demo")
+    assert len(letters.envelopes()) == counts["dead letters"]
     assert session(tmp_path) == []
 
 

@@ -36,7 +36,8 @@ def test_records_say_where_they_are_from(inbox: Path) -> None:
 
     assert second.raw == "é".encode()
     assert second.meta == {
-        "path": str(path), "name": "a.txt", "size": 5, "modified_at": "2024-05-01T00:00:00.000Z", "row": 2, "offset": 2,
+        "path": str(path), "name": "a.txt", "inode": path.stat().st_ino, "size": 5,
+        "modified_at": "2024-05-01T00:00:00.000Z", "row": 2, "offset": 2,
     }  # fmt: skip
 
 

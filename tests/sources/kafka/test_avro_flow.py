@@ -112,7 +112,7 @@ def test_avro_goes_from_topic_to_topic(kafka: KafkaBroker, schema_registry: Regi
     deserialize = AvroDeserializer(schema_registry.client)
     read = [deserialize(message.value(), of_value(bills)) for message in kafka.consume(bills, COUNT)]
     assert read == [{"order": f"A-{number}", "gross": Decimal(number) / 50} for number in range(COUNT)]
-    letters = list(running.run.dead_letters)
+    letters = running.run.store.envelopes()
     assert [letter["step"] for letter in letters] == ["decode", "decode"]
     assert [letter["error"]["message"].split(", ")[0] for letter in letters] == [
         "payload is not avro: its magic byte is 0x7b",
@@ -141,5 +141,5 @@ def test_a_registry_that_is_down_holds_the_flow(
     read = [json.loads(message.value() or b"") for message in kafka.consume(bills, COUNT)]
     assert [each["order"] for each in read] == [f"A-{number}" for number in range(COUNT)]
     assert read[-1]["gross"] == "3.98"
-    assert list(running.run.dead_letters) == []
+    assert running.run.store.envelopes() == []
     assert running.reasons() == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flowspec.connectors import Rejecter
-from flowspec.delivery.deadletters import DeadLetter
+from flowspec.deadletters.letter import DeadLetter
 from flowspec.delivery.run import FlowRun
 from flowspec.errors import RecordError
 from flowspec.records import Record
@@ -118,7 +118,7 @@ def test_what_failed_on_a_lost_channel_comes_again(
         reader.close(10)
 
 
-def test_a_run_buries_with_the_broker(
+def test_what_a_run_gives_up_goes_to_the_broker(
     rabbitmq: RabbitNode, queues: tuple[str, str], open_reader: Open, tmp_path: Path
 ) -> None:
     queue, failed = queues
@@ -128,13 +128,13 @@ def test_a_run_buries_with_the_broker(
     run.readers.append(reader)
     records = read(reader, 10)
 
-    run.bury([_letter(records[7])])
+    run.failures.settle([_letter(records[7])], "dead_letter")
     reader.commit(reader.position())
 
     settled(rabbitmq, queue)
     eventually(lambda: rabbitmq.depth(failed)[0] == 1, "it is a dead letter")
     assert run.tally.failed == 1
-    assert list(run.dead_letters) == []
+    assert run.store.envelopes() == []
     run.close()
 
 

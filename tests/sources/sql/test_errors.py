@@ -228,6 +228,7 @@ def test_a_server_that_became_a_replica_may_be_the_primary_again(
 
 
 def test_an_option_that_the_driver_does_not_know_is_no_matter_of_waiting(database: Database) -> None:
+    database.create_table("id bigint")
     error = meaning_of(lambda: connect(database, options={"no_such_option": 1}))
     assert not isinstance(error, TransientError)
     assert "no_such_option" in str(error)
@@ -247,7 +248,7 @@ def test_tls_that_the_server_does_not_have(
 
 def test_a_sqlite_file_that_cannot_be_used(tmp_path: Path, sqlite: SqliteFile) -> None:
     nowhere = SqliteFile(tmp_path / "missing" / "file")
-    said(meaning_of(lambda: connect(nowhere)), FatalError, "its directory must exist")
+    said(meaning_of(lambda: connect(nowhere)), FatalError, "a flow makes no database")
 
     other = SqliteFile(tmp_path / "other")
     other.path.write_text("something else\n" * 100)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowspec.connectors import Reader, Rejecter
-from flowspec.delivery.deadletters import DeadLetter
+from flowspec.deadletters.letter import DeadLetter
 from flowspec.delivery.run import FlowRun
 from flowspec.delivery.sink import SinkWriter
 from flowspec.delivery.steps import FusedSteps, Stage
@@ -60,30 +60,30 @@ def rejecting(run: FlowRun) -> RejectingReader:
     return reader
 
 
-def test_what_is_buried_is_counted_and_stored(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_given_up_is_counted_and_stored(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
     run.readers.append(MemoryTrigger(journal=Journal(), records=[]).open("0", None, run.context("trigger")))
     letters = [letter(record) for record in numbered(2)]
 
-    run.bury(letters)
+    run.failures.settle(letters, "dead_letter")
 
     assert letters_of(run) == letters
     assert run.tally.failed == 2
     assert caplog.records == [], "the store has all there is to say"
 
 
-def test_nothing_to_bury_is_nothing(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_nothing(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
     reader = rejecting(run)
-    run.bury([])
+    run.failures.settle([], "dead_letter")
     assert (reader.rejected, run.tally.failed, caplog.records) == ([], 0, [])
 
 
-def test_a_reader_that_rejects_gets_what_is_buried(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reader_that_rejects_gets_what_failed(run: FlowRun, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     reader: Reader = rejecting(run)
     assert isinstance(reader, Rejecter)
     records = numbered(3)
 
-    run.bury([letter(records[1], "decode"), letter(records[2])])
+    run.failures.settle([letter(records[1], "decode"), letter(records[2])], "dead_letter")
 
     assert reader.rejected == records[1:]  # type: ignore[attr-defined]
     assert letters_of(run) == []
@@ -92,7 +92,7 @@ def test_a_reader_that_rejects_gets_what_is_buried(run: FlowRun, caplog: pytest.
     assert line.getMessage() == "2 records are rejected, the first by decode: no such country"
 
 
-def test_steps_bury(run: FlowRun) -> None:
+def test_of_steps(run: FlowRun) -> None:
     reader = rejecting(run)
     steps = FusedSteps([Stage("odd", failing_at(2)), Stage("skipping", failing_at(1), "skip")], run)
 
@@ -102,7 +102,7 @@ def test_steps_bury(run: FlowRun) -> None:
     assert run.tally.failed == 2
 
 
-def test_sinks_bury(run: FlowRun) -> None:
+def test_of_sinks(run: FlowRun) -> None:
     reader = rejecting(run)
     action = MemoryAction(journal=Journal(), faults=[{1: BAD}], poison={3: ZeroDivisionError("a bug")})
 
@@ -120,7 +120,7 @@ def test_when_the_store_fails_the_error_goes_on(run: FlowRun, monkeypatch: pytes
 
     monkeypatch.setattr(run.dead_letters, "add", full)
     with pytest.raises(FatalError, match="no space left"):
-        run.bury([letter(record) for record in numbered(1)])
+        run.failures.settle([letter(record) for record in numbered(1)], "dead_letter")
 
 
 def failing_at(body: int) -> Callable[[list[Record]], list[Record]]:
