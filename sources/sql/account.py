@@ -120,7 +120,7 @@ class SqlAccount(Account):
         """
         url = self._resolved()
         from sqlalchemy import create_engine, event
-        from sqlalchemy.exc import NoSuchModuleError
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
         from sqlalchemy.pool import NullPool
 
         driver = url.drivername.partition("+")[2]
@@ -138,6 +138,11 @@ class SqlAccount(Account):
             msg = (
                 f"url: SQLAlchemy has no dialect {url.drivername!r}; check its name, or install the package that has it"
             )
+            raise FatalError(msg) from None
+        except ArgumentError:
+            msg = f"url: {url.get_backend_name()} does not take a URL, or credentials, of this form"
+            if url.get_backend_name() == "sqlite":
+                msg = "url: SQLite has no host, username or password; leave them out of URL and account"
             raise FatalError(msg) from None
         except ImportError as error:
             if extra := _EXTRAS.get(url.drivername):

@@ -76,6 +76,12 @@ def test_an_unknown_dialect_and_a_missing_driver_are_named() -> None:
         account("mssql+pyodbc://db/shop").engine()
 
 
+def test_a_file_has_no_password() -> None:
+    with pytest.raises(FatalError, match="SQLite has no host, username or password") as raised:
+        account("sqlite:///shop.db", password=SECRET).engine()
+    assert SECRET not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("url", "package", "extra"),
     [
