@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["KafkaAccount", "KafkaAccountField", "SchemaRegistry", "need_kafka"]
 
 Client = TypeVar("Client")
-Property: TypeAlias = "bool | int | float | str | SecretStr"
+Property: TypeAlias = bool | int | float | str | SecretStr
 
 _log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ def test_mistakes_are_all_told_with_their_places(tmp_path: Path) -> None:
     (tmp_path / "orders.test.json").write_text(MISTAKES)
     assert said(path) == [
         "orders.test.json:3: tests[0].given[0]: a record has 'body' or 'payload', not both",
-        "orders.test.json:4: tests[0].given[1].payload.base64: not base64: Only base64 data is allowed",
+        "orders.test.json:4: tests[0].given[1].payload.base64: not base64",
         "orders.test.json:5: tests[0].given[2].payload: expected a text or an object, found the number 1",
         "orders.test.json:6: tests[0].given[3].heders: unknown key 'heders'; did you mean 'headers'?",
         "orders.test.json:7: tests[0].expct: unknown key 'expct'; did you mean 'expect'?",
