@@ -100,7 +100,8 @@ class RetryingReader:
     def __init__(self, reader: Reader, store: LetterStore, sinks: Collection[str]) -> None:
         self._reader = reader
         self._store = store
-        self._lock = StoreLock(store.path.with_suffix(".retrying.lock"))
+        self.lock = StoreLock(store.path.with_suffix(".retrying.lock"))
+        """Whoever has it hands out letters; to be freed however the flow ends."""
         self._way = _OnTheWay(store, sinks)
         self._look_at = 0.0
         self._has_ended = self._is_stopped = False
@@ -128,7 +129,7 @@ class RetryingReader:
 
     def is_waiting(self) -> bool:
         """Whether there are letters that this reader is going to hand out, now or later."""
-        return not self._is_stopped and self._store.waiting() > 0 and self._lock.take()
+        return not self._is_stopped and self._store.waiting() > 0 and self.lock.take()
 
     def position(self) -> Position:
         """The trigger's own: letters have none."""
@@ -148,7 +149,7 @@ class RetryingReader:
     def close(self, timeout: float) -> None:
         """Close the reader of the trigger as well."""
         self._reader.close(timeout)
-        self._lock.free()
+        self.lock.free()
 
 
 class LetterReader:

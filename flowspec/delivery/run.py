@@ -20,6 +20,7 @@ from flowspec.errors import FatalError
 if TYPE_CHECKING:
     from flowspec.connectors import Reader, Writer
     from flowspec.deadletters.letter import DeadLetter, Letter
+    from flowspec.deadletters.readers import StoreLock
     from flowspec.journal.journal import Journal
     from flowspec.policies import StopAfter
     from flowspec.records import Record
@@ -78,6 +79,7 @@ class FlowRun:
     """The first error that stopped the flow; later ones are its consequences."""
     readers: list[Reader] = field(default_factory=list)
     writers: list[Writer] = field(default_factory=list)
+    locks: list[StoreLock] = field(default_factory=list)
     identify: Callable[[Record], str | None] = _unknown
     """What tells a record from all others, also when it comes again; the trigger knows."""
     stop_after: StopAfter | None = None
@@ -167,5 +169,7 @@ class FlowRun:
             writer.close()
         if self.journal is not None:
             self.journal.close()
+        for lock in self.locks:
+            lock.free()
         self.dead_letters.close()
         self.store.close()

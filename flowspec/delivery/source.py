@@ -71,6 +71,7 @@ class TriggerSource(FixedPartitionedSource[Record, Position]):
         alone = len(self.list_parts()) == 1
         if self._retries:
             reader = RetryingReader(reader, self._run.store, self._sinks)
+            self._run.locks.append(reader.lock)
         return _Partition(reader, self._trigger.batch_size, alone, context.health, self._run)
 
 

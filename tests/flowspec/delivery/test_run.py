@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flowspec.deadletters.readers import StoreLock
 from flowspec.delivery.run import FlowFailure, FlowRun
 from flowspec.errors import FatalError, TransientError
 from flowspec.records import Record
@@ -118,3 +119,16 @@ def test_close_closes_readers_before_writers(run: FlowRun) -> None:
         ("trigger", "close"),
         ("billing", "close"),
     ]
+
+
+def test_a_lock_is_free_when_the_flow_has_ended(tmp_path: Path) -> None:
+    run, path = run_of(tmp_path), tmp_path / "letters.lock"
+    run.locks.append(StoreLock(path))
+    assert run.locks[0].take()
+    assert not StoreLock(path).take()
+
+    run.close()
+
+    other = StoreLock(path)
+    assert other.take()
+    other.free()
