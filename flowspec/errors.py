@@ -27,9 +27,10 @@ class RecordError(FlowError):
 
 
 class MissingDependencyError(FatalError):
-    """A package that a connector needs is not installed; the message has the command that installs it."""
+    """A package that a connector or step needs is not installed; the message has the command that installs it."""
 
-    def __init__(self, connector: str, extra: str) -> None:
+    def __init__(self, connector: str, extra: str, sort: str = "connector") -> None:
+        """Name what needs packages; `sort` says what it is if it is no connector."""
         super().__init__(
-            f"connector {connector!r} needs packages that are not installed: pip install 'trigger-flows[{extra}]'"
+            f"{sort} {connector!r} needs packages that are not installed: pip install 'trigger-flows[{extra}]'"
         )

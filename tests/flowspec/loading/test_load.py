@@ -56,7 +56,7 @@ def test_ten_kinds_of_mistakes_are_all_named_at_once() -> None:
         "orders.json:12: steps[1].map.cents: unknown function 'rond' (column 1); did you mean 'round'?",
         (
             "orders.json:13: steps[2].fliter: unknown step 'fliter'; did you mean 'filter'? "
-            "(steps: drop, filter, log, map, python, rename, select, set, split)"
+            "(steps: drop, filter, log, map, mask, python, rename, select, set, split, validate)"
         ),
         "orders.json:14: steps[3]: a step has one kind, this has 'filter' and 'drop'; make a step of each",
         "orders.json:15: steps[4].drop: expected a list, found the text 'phone'",
