@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flowspec.compiler import compile_flow
     from flowspec.connectors import Account, Action, Reader, StreamTrigger, Trigger, WorkerContext, Writer
     from flowspec.errors import FatalError, FlowError, RecordError, TransientError
+    from flowspec.flow import Flow
     from flowspec.loading import Problem, SpecError, load, loads
     from flowspec.records import Failure, Record
     from flowspec.registry import register
@@ -21,6 +22,7 @@ __all__ = [
     "Action",
     "Failure",
     "FatalError",
+    "Flow",
     "FlowError",
     "FlowSpec",
     "Problem",
@@ -45,6 +47,7 @@ _MODULES = {
     "flowspec.compiler": ["compile_flow"],
     "flowspec.connectors": ["Account", "Action", "Reader", "StreamTrigger", "Trigger", "WorkerContext", "Writer"],
     "flowspec.errors": ["FatalError", "FlowError", "RecordError", "TransientError"],
+    "flowspec.flow": ["Flow"],
     "flowspec.loading": ["Problem", "SpecError", "load", "loads"],
     "flowspec.records": ["Failure", "Record"],
     "flowspec.registry": ["register"],

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +124,12 @@ def test_the_reference_is_what_the_models_say() -> None:
     page = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     assert (ROOT / "docs" / "reference.md").read_text() == page, "python -m pipelines.reference > docs/reference.md"
+
+
+def test_the_flow_of_the_readme_is_built_in_python_too() -> None:
+    (block,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    built, _, calls = block.partition("flow.preview")
+    names: dict[str, Any] = {}
+    exec(built, names)
+    assert names["flow"].to_spec()["steps"][0] == {"filter": "status == 'paid' and total > 100"}
+    assert all(hasattr(names["flow"], name) for name in re.findall(r"flow\.(\w+)\(", f"flow.preview{calls}"))

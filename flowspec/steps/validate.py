@@ -153,7 +153,7 @@ def _compiled(schema: dict[str, Any]) -> jsonschema_rs.Validator:
     try:
         import jsonschema_rs
     except ImportError:
-        raise MissingDependencyError("validate", "validate", "step") from None
+        raise MissingDependencyError(connector="validate", extra="validate", sort="step") from None
     return jsonschema_rs.validator_for(schema, validate_formats=True, mask=_VALUE, retriever=_fetch_nothing)
 
 

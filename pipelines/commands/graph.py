@@ -17,8 +17,8 @@ __all__ = ["command"]
 @ACCOUNTS
 def command(spec: Path, form: str, accounts: Path | None) -> None:
     """Show the flow of SPEC as a graph."""
+    from flowspec.graph import Graph
     from flowspec.loading import load
-    from pipelines.graph import Graph
 
     graph = Graph.of(load(spec, accounts))
     click.echo({"text": graph.as_text, "mermaid": graph.as_mermaid, "json": graph.as_json}[form]())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from flowspec.expressions.fields import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flowspec.spec import FlowSpec
+    from flowspec.steps.base import Step
 
 __all__ = ["Graph", "Node"]
 
@@ -28,9 +29,9 @@ class Node:
     """What it does: the connector and its event or action, or what the step has in it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
-    """The parts of a flow, and from which to which the records go."""
+    """The parts of a flow, and from which to which the records go; a notebook shows it as a picture."""
 
     flow: str
     nodes: tuple[Node, ...]
@@ -40,11 +41,7 @@ class Graph:
     def of(cls, spec: FlowSpec) -> Graph:
         """The graph of a flow; secrets are not in it."""
         trigger = Node("trigger", "trigger", f"{spec.trigger.connector} / {spec.trigger.event}")
-        document = spec.to_spec()
-        steps = [
-            Node(name, "step", _step_label(step.kind, written))
-            for (name, step), written in zip(spec.named_steps(), document.get("steps", []), strict=True)
-        ]
+        steps = [Node(name, "step", _step_label(step)) for name, step in spec.named_steps()]
         sinks = [Node(name, "sink", f"{sink.connector} / {sink.action}") for name, sink in spec.named_sinks()]
         chain = [trigger, *steps]
         edges = [(before.id, after.id) for before, after in pairwise(chain)]
@@ -57,6 +54,18 @@ class Graph:
         arrows = {"trigger": "", "step": "-> ", "sink": "=> "}
         lines = [f"{arrows[node.part]:3}{node.id:{width}}  {node.label}" for node in self.nodes]
         return "\n".join([self.flow, *lines])
+
+    def __repr__(self) -> str:
+        return self.as_text()
+
+    def _repr_svg_(self) -> str:
+        return self.as_svg()
+
+    def as_svg(self) -> str:
+        """A picture, as SVG."""
+        from flowspec.picture import picture
+
+        return picture(self)
 
     def as_mermaid(self) -> str:
         """A Mermaid flowchart."""
@@ -72,10 +81,15 @@ class Graph:
         return json.dumps({"flow": self.flow, "nodes": [asdict(node) for node in self.nodes], "edges": edges}, indent=2)
 
 
-def _step_label(kind: str, written: Mapping[str, Any]) -> str:
-    content = written[kind]
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    text = f"{kind} {' '.join(text.split())}"
+def _step_label(step: Step) -> str:
+    content = getattr(step, step.kind)
+    # A function of a notebook is shown as well, though it has no name for a spec.
+    if isinstance(content, Written):
+        written = content.spec
+    else:
+        written = step.model_dump(mode="json", by_alias=True, exclude_defaults=True)[step.kind]
+    text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
+    text = f"{step.kind} {' '.join(text.split())}"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 

@@ -1,0 +1,30 @@
+"""Every notebook runs from the top, and has the outputs that it has in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.notebooks.executed import NOTEBOOKS, executed
+
+REFRESH = "python -m tests.notebooks.executed writes what comes out now"
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_gives_the_outputs_that_it_has(path: Path) -> None:
+    kept = nbformat.read(path, as_version=4)
+    for before, after in zip(kept.cells, executed(path).cells, strict=True):
+        assert after.get("outputs") == before.get("outputs"), f"{path.name}: {before.source}\n{REFRESH}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_of_no_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for trace in ("/tmp", "/home", "/root", "127.0.0.1:", "Traceback"):
+        assert trace not in text
