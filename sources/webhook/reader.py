@@ -38,6 +38,8 @@ class WebhookReader:
             raise
         self._endpoint.add = self._inbox.add
         self._server = Server(listener, self._endpoint, trigger, context.health, self._inbox.unread.fail)
+        # Not before it is known here: a request may come, and be answered, at once.
+        self._server.start()
 
     def read(self, most: int, wait: float) -> list[Record]:
         """Hand over requests."""

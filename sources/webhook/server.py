@@ -109,6 +109,9 @@ class Server:
         self._close_time = 0.0
         self._stopping = threading.Event()
         self._thread = Background("webhook", health, failed)
+
+    def start(self) -> None:
+        """Serve from now on."""
         self._thread.start(self._serve, self._stopping, "server")
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:

@@ -62,6 +62,8 @@ def run_cells(notebook: Any) -> Any:
             timeout=_TIMEOUT,
             kernel_manager_class=_OwnKernel,
             record_timing=False,
+            # How many pieces an output came in is a matter of time.
+            coalesce_streams=True,
             # Over sockets of files, which nobody else can talk to.
             config=Config({"KernelManager": {"transport": "ipc", "connection_file": f"{directory}/kernel.json"}}),
             resources={"metadata": {"path": directory}},
