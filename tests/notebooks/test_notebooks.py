@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -10,6 +12,10 @@ import pytest
 from tests.notebooks.executed import NOTEBOOKS, executed
 
 REFRESH = "python -m tests.notebooks.executed writes what comes out now"
+
+
+def _order(output: Any) -> str:
+    return json.dumps(output, sort_keys=True)
 
 
 def test_there_are_notebooks() -> None:
@@ -21,7 +27,7 @@ def test_a_notebook_gives_the_outputs_that_it_has(path: Path) -> None:
     kept = nbformat.read(path, as_version=4)
     for before, after in zip(kept.cells, executed(path).cells, strict=True):
         # Which of two streams comes first is a matter of time.
-        now, then = (sorted(map(str, cell.get("outputs", []))) for cell in (after, before))
+        now, then = (sorted(cell.get("outputs", []), key=_order) for cell in (after, before))
         assert now == then, f"{path.name}: {before.source}\n{REFRESH}"
 
 
