@@ -54,7 +54,8 @@ def replay(spec: FlowSpec, store: LetterStore, search: Search, state_dir: Path) 
     if not lock.take():
         msg = f"another replay of {spec.name} is running; wait for its end"
         raise FlowError(msg)
-    noise = noise_file(state_dir, spec.name)
+    # The flow itself may be running.
+    noise = noise_file(state_dir, f"{spec.name}.replay")
     keep_noise(noise)
     logs.set_up("text", spec.name)
     run = FlowRun(spec.name, state_dir, replay=store.find(search))

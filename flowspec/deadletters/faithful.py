@@ -15,9 +15,9 @@ from uuid import UUID
 
 import orjson
 
-__all__ = ["dumps", "loads"]
+__all__ = ["INTEGERS", "dumps", "loads", "text_of"]
 
-_INTEGERS = range(-(2**63), 2**64)
+INTEGERS = range(-(2**63), 2**64)
 """What orjson writes as a number. An SQS attribute may have 38 digits."""
 _DEEPEST = 120
 """Levels of lists and objects that are kept as such; orjson writes 254."""
@@ -33,7 +33,8 @@ def loads(text: str) -> Any:
     return _unpacked(orjson.loads(text))
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """`value` as a text, even where it fails to say what it is."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - a user's class may raise anything
@@ -48,11 +49,11 @@ def _packed(value: Any, deepest: int) -> Any:
     if deepest and isinstance(value, (list, tuple, set, frozenset)):
         return [_packed(item, deepest - 1) for item in value]
     pack = _PACKERS.get(type(value))
-    return _packed_text(_text(value)) if pack is None else pack(value)
+    return _packed_text(text_of(value)) if pack is None else pack(value)
 
 
 def _packed_int(value: int) -> Any:
-    return value if value in _INTEGERS else {"$int": str(value)}
+    return value if value in INTEGERS else {"$int": str(value)}
 
 
 def _packed_float(value: float) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from flowspec.deadletters.faithful import INTEGERS, text_of
 from flowspec.errors import RecordError
 from flowspec.records import Record
 
@@ -16,8 +17,6 @@ __all__ = ["DeadLetter", "Letter", "error_of"]
 
 _DEEPEST = 100
 """Levels of lists and objects that are shown as such; orjson writes 254."""
-_INTEGERS = range(-(2**63), 2**64)
-"""What orjson writes as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +139,12 @@ def _payload(raw: bytes | str) -> dict[str, str]:
 
 def _text(value: object) -> str:
     """`value` as a text that can be stored: it may have half a surrogate pair, or fail to say what it is."""
-    try:
-        text = str(value)
-    except Exception:  # noqa: BLE001 - a user's class may raise anything
-        text = f"<{type(value).__name__} that cannot be shown>"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text_of(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any, deepest: int = _DEEPEST) -> Any:
     """`value` in what JSON has; a dead letter must never fail because of what it describes."""
-    if value is None or type(value) is bool or (type(value) is int and value in _INTEGERS):
+    if value is None or type(value) is bool or (type(value) is int and value in INTEGERS):
         return value
     if type(value) in (float, datetime):
         # What JSON has not, like an infinite number, is null.

@@ -192,6 +192,8 @@ class LetterStore:
                 yield self._opened
             except (sqlite3.Error, OSError) as error:
                 msg = f"dead letters cannot be kept in {self.path}: {error}"
+                if "not a database" in str(error) or "malformed" in str(error):
+                    msg += "; it is damaged: move it away, or put a copy in its place"
                 raise FatalError(msg) from error
 
     def _open(self) -> sqlite3.Connection:

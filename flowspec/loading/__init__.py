@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowspec.loading.accounts import Accounts, find_accounts
-from flowspec.loading.document import Document
 from flowspec.loading.files import read_text
-from flowspec.loading.json_text import parse_json
 from flowspec.loading.models import build
+from flowspec.loading.parsing import parse
 from flowspec.loading.placing import put_accounts
 from flowspec.loading.problems import Problem, SpecError
 from flowspec.loading.variables import fill_in
@@ -67,21 +66,10 @@ def _load(
     accounts: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
 ) -> FlowSpec:
-    document = fill_in(_parsed(text, name), environ, folder or Path())
+    document = fill_in(parse(text, name), environ, folder or Path())
     known = None
     try:
         known = find_accounts(None if accounts is None else Path(accounts), folder, environ)
     except SpecError as error:
         document = document.followed_by(error.problems, document.value)
     return build(put_accounts(document, known))
-
-
-def _parsed(text: str, name: str) -> Document:
-    suffix = Path(name).suffix.lower()
-    if not text.strip():
-        return Document(name, None, {}, {})
-    if suffix == ".json" or (suffix not in (".yaml", ".yml") and text.lstrip().startswith("{")):
-        return parse_json(text, name)
-    from flowspec.loading.yaml_text import parse_yaml
-
-    return parse_yaml(text, name)

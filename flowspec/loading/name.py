@@ -10,9 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from flowspec.errors import FlowError
 from flowspec.loading.files import read_text
-from flowspec.loading.json_text import parse_json
+from flowspec.loading.parsing import parse
 from flowspec.loading.variables import VariableError, fill_in_text
-from flowspec.loading.yaml_text import parse_yaml
 from flowspec.spec import FlowSpec
 
 __all__ = ["load_name"]
@@ -25,9 +24,7 @@ def load_name(file: Path) -> str:
         SpecError: the file cannot be read, or is neither JSON nor YAML.
         FlowError: it has no name that a flow can have.
     """
-    text = read_text(file)
-    is_json = file.suffix.lower() == ".json" or text.lstrip().startswith("{")
-    document = (parse_json if is_json else parse_yaml)(text, str(file)).value
+    document = parse(read_text(file), str(file)).value
     name = document.get("name") if isinstance(document, dict) else None
     try:
         if isinstance(name, str):

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 from flowspec.errors import FlowError
 from flowspec.loading.document import Document
 from flowspec.loading.files import read_text
-from flowspec.loading.json_text import parse_json
 from flowspec.loading.messages import described
+from flowspec.loading.parsing import parse
 from flowspec.loading.problems import Problem, SpecError
 from flowspec.model import SpecModel
 from flowspec.spec import FlowSpec
@@ -153,14 +153,7 @@ def _shifted(document: Document) -> Document:
 
 
 def _parsed(path: Path) -> Document:
-    text = read_text(path)
-    if not text.strip():
-        return Document(str(path), None, {}, {})
-    if path.suffix.lower() == ".json" or (path.suffix not in _SUFFIXES and text.lstrip().startswith("{")):
-        return parse_json(text, str(path))
-    from flowspec.loading.yaml_text import parse_yaml
-
-    return parse_yaml(text, str(path))
+    return parse(read_text(path), str(path))
 
 
 def _files_beside(spec: Path) -> list[Path]:

@@ -62,11 +62,7 @@ def list_(spec: Path, state_dir: Path, **which: Any) -> None:
 @STATE_DIR
 def show(spec: Path, state_dir: Path, **which: Any) -> None:
     """Show everything that is known of dead letters of SPEC, as JSON."""
-    import orjson
-
-    with _store(spec, state_dir) as store:
-        for letter in store.find(_search(which)):
-            click.echo(orjson.dumps(letter.envelope(store.flow), option=orjson.OPT_INDENT_2).decode())
+    _print_envelopes(spec, state_dir, which, indented=True)
 
 
 @command.command("export")
@@ -75,11 +71,7 @@ def show(spec: Path, state_dir: Path, **which: Any) -> None:
 @STATE_DIR
 def export(spec: Path, state_dir: Path, **which: Any) -> None:
     """Write dead letters of SPEC to standard output, a JSON object in each line; they stay in the store."""
-    import orjson
-
-    with _store(spec, state_dir) as store:
-        for letter in store.find(_search(which)):
-            click.echo(orjson.dumps(letter.envelope(store.flow)).decode())
+    _print_envelopes(spec, state_dir, which, indented=False)
 
 
 @command.command("drop")
@@ -123,6 +115,15 @@ def replay(spec: Path, state_dir: Path, accounts: Path | None, **which: Any) -> 
     if done.error is not None:
         click.echo(f"error: {done.error}", err=True)
     sys.exit(1 if done.failed or done.error else 0)
+
+
+def _print_envelopes(spec: Path, state_dir: Path, which: dict[str, Any], *, indented: bool) -> None:
+    import orjson
+
+    option = orjson.OPT_INDENT_2 if indented else 0
+    with _store(spec, state_dir) as store:
+        for letter in store.find(_search(which)):
+            click.echo(orjson.dumps(letter.envelope(store.flow), option=option).decode())
 
 
 @contextmanager

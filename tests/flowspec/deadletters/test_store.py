@@ -181,3 +181,12 @@ def test_a_store_that_cannot_be_written_stops_the_flow(tmp_path: Path) -> None:
 
     with pytest.raises(FatalError, match=r"dead letters cannot be kept in .*orders\.sqlite: "):
         LetterStore("orders", tmp_path).add([letter(Record("x"))])
+
+
+def test_a_damaged_store_is_named_with_a_way_out(tmp_path: Path) -> None:
+    letters = LetterStore("orders", tmp_path)
+    letters.path.parent.mkdir()
+    letters.path.write_text("garbage " * 1000)
+
+    with pytest.raises(FatalError, match=r"orders\.sqlite: file is not a database; it is damaged: move it away"):
+        letters.envelopes()
