@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -163,9 +164,18 @@ class RunningFlow(Flow):
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "orphaned workers end")
 
     def terminate(self) -> int:
-        """SIGTERM, as a container's end sends it; answers the exit code."""
+        """SIGTERM, as a container's end sends it, as soon as it listens to that; answers the exit code."""
+        eventually(self._listens, "the command listens to SIGTERM", checked=False)
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
+
+    def _listens(self) -> bool:
+        """Whether SIGTERM is caught; a Python that is still starting up would just die of it."""
+        if self.process.poll() is not None:
+            return True
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     def wait(self) -> int:
         """Wait for its end; answers the exit code."""
