@@ -37,8 +37,8 @@ bench: $(VENV)/ready
 brokers: $(VENV)/ready brokers-installed
 	@$(RUN) -m tests.brokers
 
-# What tests start besides Python packages: RabbitMQ; Java and Maven, which gets Kafka; PostgreSQL and MariaDB; and
-# kcat, a client of others. Debian's own servers of them are not started.
+# What tests start besides Python packages: RabbitMQ; Java and Maven, which gets Kafka; PostgreSQL and MariaDB; kcat,
+# a client of others; and iproute2, for networks of several machines. Debian's own servers of them are not started.
 # What is still missing then is named by the tests that need it.
 brokers-installed:
 	@missing="$$(test -x /usr/lib/rabbitmq/bin/rabbitmq-server || echo rabbitmq-server; \
@@ -46,7 +46,8 @@ brokers-installed:
 		command -v mvn >/dev/null || echo maven; \
 		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || echo postgresql; \
 		test -x /usr/sbin/mariadbd || command -v mariadbd >/dev/null || echo mariadb-server; \
-		command -v kcat >/dev/null || echo kcat)"; \
+		command -v kcat >/dev/null || echo kcat; \
+		command -v ip >/dev/null || echo iproute2)"; \
 	test -z "$$missing" && exit; \
 	install="apt-get install -y --no-install-recommends"; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \

@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|sql|journal|latency|all`."""
+"""`python -m benchmarks engine|memory|sqs|rabbitmq|kafka|sql|journal|latency|all|model|scaling`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from benchmarks.servers import Systems
 
 _ALL = ["engine", "memory", "sqs", "rabbitmq", "kafka", "sql", "journal", "latency"]
-_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "sql", "journal", "latency"}
+_ON_DEMAND = ["model", "scaling"]
+_ON_SERVERS = {"sqs", "rabbitmq", "kafka", "sql", "journal", "latency", "scaling"}
 
 
 @click.command()
-@click.argument("which", type=click.Choice([*_ALL, "all"]), default="all")
+@click.argument("which", type=click.Choice([*_ALL, *_ON_DEMAND, "all"]), default="all")
 def main(which: str) -> None:
     """Measure flows beside the floor they stand on. Bounded in count and time: all of it in about ten minutes."""
     chosen = _ALL if which == "all" else [which]
@@ -34,6 +35,14 @@ def main(which: str) -> None:
         from benchmarks import rss
 
         rss.main()
+    if "model" in chosen:
+        from benchmarks import model
+
+        model.main()
+    if "scaling" in chosen:
+        from benchmarks import scaling
+
+        scaling.main()
     with ExitStack() as stack:
         if _ON_SERVERS & set(chosen):
             from benchmarks.servers import Systems
@@ -62,11 +71,15 @@ def _on_servers(chosen: list[str], systems: Systems) -> None:
     if "journal" in chosen:
         from benchmarks import journal
 
-        journal.main(systems.kafka)
+        journal.main(systems)
     if "latency" in chosen:
         from benchmarks import latency
 
         latency.main(systems.lines())
+    if "scaling" in chosen:
+        from benchmarks import scaling
+
+        scaling.main(systems)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flowspec.connectors import Action
     from tests.servers.rabbitmq import RabbitNode
 
-__all__ = ["main"]
+__all__ = ["filled", "main"]
 
 _MESSAGES = 40_000
 _WANTED = _MESSAGES * 3 // 4
@@ -40,7 +40,7 @@ _TRANSIENT = pika.BasicProperties(delivery_mode=1)
 _numbers = itertools.count()
 
 
-def _filled(node: RabbitNode, payloads: list[bytes], *, quorum: bool) -> str:
+def filled(node: RabbitNode, payloads: list[bytes], *, quorum: bool) -> str:
     """A queue with these messages in it."""
     queue = node.create_queue(quorum=quorum)
     connection = node.connect()
@@ -124,10 +124,10 @@ def main(node: RabbitNode) -> None:
                 f"RabbitMQ: consume, drop ({kind} queue)",
                 {
                     "bare pika loop": lambda quorum=quorum: _bare(  # type: ignore[misc]
-                        node, _filled(node, small, quorum=quorum), _MESSAGES, lambda *_: 1
+                        node, filled(node, small, quorum=quorum), _MESSAGES, lambda *_: 1
                     ),
                     "flow": lambda quorum=quorum: _flow(  # type: ignore[misc]
-                        node, _filled(node, small, quorum=quorum), _MESSAGES, Drop(), directory, format="bytes"
+                        node, filled(node, small, quorum=quorum), _MESSAGES, Drop(), directory, format="bytes"
                     ),
                 },
             )
@@ -135,11 +135,11 @@ def main(node: RabbitNode) -> None:
             "RabbitMQ: consume, filter, map, publish (classic queues)",
             {
                 "bare pika loop, unconfirmed": lambda: _bare(
-                    node, _filled(node, large, quorum=False), _WANTED, _publishing(target)
+                    node, filled(node, large, quorum=False), _WANTED, _publishing(target)
                 ),
                 "flow": lambda: _flow(
                     node,
-                    _filled(node, large, quorum=False),
+                    filled(node, large, quorum=False),
                     _WANTED,
                     Publish(account=account, routing_key=target),
                     directory,

@@ -29,9 +29,9 @@ from sources.amazon_sqs import AwsAccount, ListenQueue
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["main"]
+__all__ = ["MESSAGES", "filled", "main"]
 
-_MESSAGES = 4_000
+MESSAGES = 4_000
 _ROUNDS = 5
 _THREADS = 4
 _WAIT_TIME = 1
@@ -54,12 +54,12 @@ class _WatchedAccount(AwsAccount):
         return self.watch(super().client(service, url=url, connections=connections, **options))
 
 
-def _filled(server: BenchmarkServer) -> str:
+def filled(server: BenchmarkServer) -> str:
     """A queue with orders in it, each with a message attribute."""
     url = server.sqs.create_queue()
     attribute = {"source": {"DataType": "String", "StringValue": "shop"}}
-    bodies = [order.decode() for order in orders(_MESSAGES)]
-    for first in range(0, _MESSAGES, 10):
+    bodies = [order.decode() for order in orders(MESSAGES)]
+    for first in range(0, MESSAGES, 10):
         server.sqs.client.send_message_batch(
             QueueUrl=url,
             Entries=[
@@ -97,7 +97,7 @@ def _bare(account: dict[str, Any], url: str) -> Result:
         aws_access_key_id=account["access_key_id"],
         aws_secret_access_key=account["secret_access_key"],
     )
-    clock = Clock(_MESSAGES, _MESSAGES)
+    clock = Clock(MESSAGES, MESSAGES)
     _watched(client, clock)
     threads = [
         threading.Thread(target=_receive_and_delete, args=(client, url, lambda: clock.finished))
@@ -112,7 +112,7 @@ def _bare(account: dict[str, Any], url: str) -> Result:
 
 
 def _flow(account: dict[str, Any], url: str, state_dir: Path) -> Result:
-    clock = Clock(_MESSAGES, _MESSAGES)
+    clock = Clock(MESSAGES, MESSAGES)
     spec = FlowSpec(
         name="orders",
         trigger=ListenQueue(
@@ -124,14 +124,14 @@ def _flow(account: dict[str, Any], url: str, state_dir: Path) -> Result:
         ),
         sinks=[Drop(format="json")],
     )
-    flow_run = FlowRun(spec.name, state_dir, limit=_MESSAGES)
+    flow_run = FlowRun(spec.name, state_dir, limit=MESSAGES)
     run(spec, flow_run)
     return clock.result()
 
 
 def _two_processes(server: BenchmarkServer) -> float:
     """The rate of two bare loops at the same time, each a process with its own queue."""
-    urls = [_filled(server), _filled(server)]
+    urls = [filled(server), filled(server)]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         # Both have imported boto3 before either begins.
         list(pool.map(time.sleep, [0.5, 0.5]))
@@ -144,8 +144,8 @@ def main(server: BenchmarkServer) -> None:
     with TemporaryDirectory() as directory:
         results = interleaved(
             {
-                "bare boto3 loop": lambda: _bare(server.sqs.account, _filled(server)),
-                "flow": lambda: _flow(server.sqs.account, _filled(server), Path(directory)),
+                "bare boto3 loop": lambda: _bare(server.sqs.account, filled(server)),
+                "flow": lambda: _flow(server.sqs.account, filled(server), Path(directory)),
             },
             _ROUNDS,
         )
@@ -169,6 +169,6 @@ def main(server: BenchmarkServer) -> None:
         "the server is not the limit" if both > 1.2 * floor.rate else "THE SERVER IS THE LIMIT: the ratio means little"
     )
     note(
-        f"{server.name}, {_MESSAGES:,} messages with an attribute, {_THREADS} threads, medians of {_ROUNDS} "
+        f"{server.name}, {MESSAGES:,} messages with an attribute, {_THREADS} threads, medians of {_ROUNDS} "
         f"interleaved runs. Two bare loops in two processes receive {both:,.0f} messages/s together: {limit}."
     )

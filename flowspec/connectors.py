@@ -170,6 +170,11 @@ class Trigger(SpecModel, ABC):
     """What starts a flow: the first item of a spec."""
 
     kind: ClassVar[Literal["stream", "polling"]]
+    resumes: ClassVar[bool] = False
+    """Whether `open` goes on at a position that a recovery store remembers. Of others the system itself remembers what
+    was delivered, and what was not comes again."""
+    ends: ClassVar[bool] = False
+    """Whether its data has an end."""
     identified_by: ClassVar[tuple[str, ...]] = ()
     """Names in the `meta` of its records that together tell each from all others, also when it comes again. Without
     them, or where a record lacks one, nobody can know that it came again."""
@@ -194,6 +199,10 @@ class Trigger(SpecModel, ABC):
     def partitions(self, workers: int) -> list[str]:
         """Names of the partitions that are read at the same time; by default one for each worker."""
         return [str(index) for index in range(workers)]
+
+    def for_state(self) -> Self:
+        """The same for a flow that remembers: one that can resume at a position does."""
+        return self
 
     @abstractmethod
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> Reader:

@@ -25,6 +25,10 @@ class Trace:
     """The body that its reader made of the payload, where no format of the spec does that."""
     part: tuple[int, ...] = ()
     """Which one it is of those that steps made of one: the third of the first is `(0, 2)`."""
+    after: str = ""
+    """Id of the step with a memory that made it of many; empty where it is the record of the trigger."""
+    side: str = ""
+    """Id of the join whose other trigger handed it over; empty for records of the flow's own."""
     letter: Letter | None = None
     """The letter that it was taken from, where it failed before."""
     received_at: float = 0.0

@@ -1,8 +1,9 @@
 """The registry: which triggers, actions and steps there are, and the classes behind their names.
 
 Packages announce them as entry points, ours and third parties' alike: `trigger_flows.triggers` and
-`trigger_flows.actions` by `connector.event` and `connector.action`, `trigger_flows.steps` by kind. A class is
-imported when it is asked for. `register` does the same for a class of a notebook, test or benchmark.
+`trigger_flows.actions` by `connector.event` and `connector.action`, `trigger_flows.steps` by kind, and what the steps
+`enrich` and `call` ask, `trigger_flows.lookups` and `trigger_flows.calls`, by connector. A class is imported when it is
+asked for. `register` does the same for a class of a notebook, test or benchmark.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar, cast, get_args
 from flowspec.connectors import Account, Action, Trigger
 from flowspec.errors import FlowError
 from flowspec.expressions.errors import nearest
+from flowspec.lookups import Asked, Call, Lookup
 from flowspec.steps.base import Step
 
 __all__ = [
@@ -24,7 +26,11 @@ __all__ = [
     "account_model",
     "action",
     "actions",
+    "call",
+    "calls",
     "connectors",
+    "lookup",
+    "lookups",
     "register",
     "step",
     "steps",
@@ -32,8 +38,8 @@ __all__ = [
     "triggers",
 ]
 
-Named: TypeAlias = "type[Trigger] | type[Action] | type[Step]"
-Part = TypeVar("Part", Trigger, Action, Step)
+Named: TypeAlias = "type[Trigger] | type[Action] | type[Step] | type[Lookup] | type[Call]"
+Part = TypeVar("Part", Trigger, Action, Step, Lookup, Call)
 Registered = TypeVar("Registered", bound=Named)
 
 
@@ -76,7 +82,7 @@ class _Shelf(Generic[Part]):
     def names(self) -> list[str]:
         return sorted({*_installed(self.sort), *self.registered})
 
-    def load(self, name: str, key: Literal["event", "action", "step"]) -> type[Part]:
+    def load(self, name: str, key: Literal["connector", "event", "action", "step"]) -> type[Part]:
         """The class called `name`, which is one of `names()`."""
         if name in self.registered:
             return self.registered[name]
@@ -96,6 +102,8 @@ class _Shelf(Generic[Part]):
 _triggers: _Shelf[Trigger] = _Shelf("trigger")
 _actions: _Shelf[Action] = _Shelf("action")
 _steps: _Shelf[Step] = _Shelf("step")
+_lookups: _Shelf[Lookup] = _Shelf("lookup")
+_calls: _Shelf[Call] = _Shelf("call")
 
 
 @cache
@@ -104,20 +112,24 @@ def _installed(sort: str) -> dict[str, EntryPoint]:
 
 
 def register(cls: Registered) -> Registered:
-    """Make a trigger, action or step known without an entry point; it takes the place of one with its name.
+    """Make a trigger, action, step, lookup or call known without an entry point, in place of one with its name.
 
     Raises:
         TypeError: it is none of them.
     """
-    if not isinstance(cls, type) or not issubclass(cls, (Trigger, Action, Step)):
-        msg = f"{cls!r} is not a trigger, action or step"
+    if not isinstance(cls, type) or not issubclass(cls, (Trigger, Action, Step, Lookup, Call)):
+        msg = f"{cls!r} is not a trigger, action or step, nor a lookup or call"
         raise TypeError(msg)
     if issubclass(cls, Trigger):
         _triggers.registered[f"{_default(cls, 'connector')}.{_default(cls, 'event')}"] = cls
     elif issubclass(cls, Action):
         _actions.registered[f"{_default(cls, 'connector')}.{_default(cls, 'action')}"] = cls
-    else:
+    elif issubclass(cls, Step):
         _steps.registered[cls.kind] = cls
+    elif issubclass(cls, Lookup):
+        _lookups.registered[_default(cls, "connector")] = cls
+    else:
+        _calls.registered[_default(cls, "connector")] = cls
     return cls
 
 
@@ -134,6 +146,16 @@ def actions() -> list[str]:
 def steps() -> list[str]:
     """The kinds of all steps."""
     return _steps.names()
+
+
+def lookups() -> list[str]:
+    """The connectors that `enrich` can ask."""
+    return _lookups.names()
+
+
+def calls() -> list[str]:
+    """The connectors that `call` can ask."""
+    return _calls.names()
 
 
 def trigger(connector: str, event: str | None = None) -> type[Trigger]:
@@ -167,14 +189,32 @@ def step(kind: str) -> type[Step]:
     return _steps.load(kind, "step")
 
 
+def lookup(connector: str) -> type[Lookup]:
+    """What `enrich` asks a connector.
+
+    Raises:
+        RegistryError: nothing can be looked up there, or its module cannot be imported.
+    """
+    return _asked(_lookups, "enrich", connector)
+
+
+def call(connector: str) -> type[Call]:
+    """What `call` asks a connector.
+
+    Raises:
+        RegistryError: it takes no calls, or its module cannot be imported.
+    """
+    return _asked(_calls, "call", connector)
+
+
 def connectors() -> list[Connector]:
     """All connectors that are installed, by name."""
     names = sorted({name.partition(".")[0] for name in (*_triggers.names(), *_actions.names())})
     return [_connector(name) for name in names]
 
 
-def account_model(part: type[Trigger] | type[Action]) -> type[Account] | None:
-    """The model of the accounts that a trigger or action uses."""
+def account_model(part: type[Trigger] | type[Action] | type[Asked]) -> type[Account] | None:
+    """The model of the accounts that a trigger, action, lookup or call uses."""
     annotation = part.model_fields["account"].annotation
     options = get_args(annotation) or (annotation,)
     return next((option for option in options if isinstance(option, type) and issubclass(option, Account)), None)
@@ -195,6 +235,14 @@ def _of_connector(shelf: _Shelf[Part], key: Literal["event", "action"], connecto
         what = f"connector {connector!r} has no {key} {name!r}"
         raise RegistryError(what, _meant(name, offered, f"its {key}s"), key)
     return shelf.load(f"{connector}.{name}", key)
+
+
+def _asked(shelf: _Shelf[Part], kind: str, connector: str) -> type[Part]:
+    known = shelf.names()
+    if connector not in known:
+        what = f"step {kind!r} cannot ask a connector {connector!r}"
+        raise RegistryError(what, _meant(connector, known, "those that it can ask"), "connector")
+    return shelf.load(connector, "connector")
 
 
 def _meant(name: str, known: list[str], what: str) -> str:
@@ -228,5 +276,5 @@ def _loaded(
             errors.append(str(error))
 
 
-def _default(cls: type[Trigger] | type[Action], field: str) -> str:
+def _default(cls: type[Trigger] | type[Action] | type[Asked], field: str) -> str:
     return str(cls.model_fields[field].default)

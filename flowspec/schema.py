@@ -9,8 +9,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from flowspec import registry
+from flowspec.connectors import Action, Trigger
+from flowspec.lookups import Call, Lookup
 from flowspec.registry import RegistryError
 from flowspec.spec import FlowSpec
+from flowspec.steps.base import Step
 
 __all__ = ["json_schema"]
 
@@ -22,6 +25,8 @@ _VARIABLE: Schema = {
     "pattern": r"\$\{",
     "description": "A text with environment variables: `${NAME}` or `${NAME:default}`.",
 }
+_CLOSED: Schema = {"contains": {"required": ["route"], "properties": {"route": {"required": ["otherwise"]}}}}
+"""Steps through which no record comes; that it is the last of them is left to the flow itself."""
 _ANNOTATIONS = ("title", "description", "default", "examples")
 
 
@@ -32,21 +37,39 @@ def json_schema() -> Schema:
     """
     triggers = _loadable(registry.trigger, registry.triggers())
     actions = _loadable(registry.action, registry.actions())
+    lookups = _loadable(registry.lookup, registry.lookups())
+    calls = _loadable(registry.call, registry.calls())
     steps = _loadable(registry.step, registry.steps())
-    models: list[type[BaseModel]] = [FlowSpec, *triggers.values(), *actions.values(), *steps.values()]
+    groups: dict[type[BaseModel], dict[str, type[Any]]] = {
+        Trigger: triggers,
+        Action: actions,
+        Step: steps,
+        Lookup: lookups,
+        Call: calls,
+    }
+    models: list[type[BaseModel]] = [
+        FlowSpec,
+        *groups,
+        *(model for group in groups.values() for model in group.values()),
+    ]
     refs, schema = models_json_schema([(model, "validation") for model in models], ref_template=_REF + "{model}")
     definitions: dict[str, Schema] = {name: _with_variables(item) for name, item in schema["$defs"].items()}
 
     def definition_name(model: type[BaseModel]) -> str:
         return str(refs[model, "validation"]["$ref"]).removeprefix(_REF)
 
-    def options(group: dict[str, type[Any]]) -> list[Schema]:
-        return [{"$ref": _REF + definition_name(model)} for model in group.values()]
-
-    for group, key in ((triggers, "event"), (actions, "action")):
+    for group, key in ((triggers, "event"), (actions, "action"), (lookups, "connector"), (calls, "connector")):
         for name, model in group.items():
             _require_names(definitions[definition_name(model)], key, name.partition(".")[0], group)
-    flow = _flow(definitions[definition_name(FlowSpec)], options(triggers), options(steps), options(actions))
+    for contract, group in groups.items():
+        options = [{"$ref": _REF + definition_name(model)} for model in group.values()]
+        # A step of several kinds is refused for that, and not because it is one of each.
+        definitions[definition_name(contract)] = {"anyOf" if contract is Step else "oneOf": options}
+    action = {"$ref": _REF + definition_name(Action)}
+    for name, definition in definitions.items():
+        if {"steps", "sinks"} <= definition.get("properties", {}).keys():
+            definitions[name] = _line(definition, action)
+    flow = _flow(definitions[definition_name(FlowSpec)])
     definitions["Variable"] = _VARIABLE
     used = {name: definitions[name] for name in sorted(_used(flow, definitions))}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **flow, "$defs": used}
@@ -70,32 +93,23 @@ def _require_names(definition: Schema, key: str, connector: str, group: dict[str
     definition["required"] = sorted({*definition.get("required", []), *needed})
 
 
-def _flow(flow: Schema, triggers: list[Schema], steps: list[Schema], actions: list[Schema]) -> Schema:
-    properties: dict[str, Schema] = flow["properties"]
-    sinks = properties["sinks"]
-    return {
-        **flow,
-        "title": "Flow",
-        "properties": {
-            "$schema": {"type": "string", "description": "The JSON Schema of this file, for editors."},
-            **properties,
-            "trigger": {**_without_ref(properties["trigger"]), "oneOf": triggers},
-            "dead_letters": {**_notes(properties["dead_letters"]), "oneOf": actions},
-            "steps": {**properties["steps"], "items": {"anyOf": steps}},
-            "sink": {"description": "Where the records go, where it is one sink.", "oneOf": actions},
-            "sinks": {**sinks, "items": {"oneOf": actions}},
-        },
-        "required": [name for name in flow["required"] if name != "sinks"],
-        "oneOf": [{"required": ["sink"]}, {"required": ["sinks"]}],
+def _line(definition: Schema, action: Schema) -> Schema:
+    """What has steps and sinks behind them: a single sink may be written as such, and where nothing comes is none."""
+    properties = {
+        **definition["properties"],
+        "sink": {"description": "Where the records go, where it is one sink.", **action},
     }
+    one, several = {"required": ["sink"]}, {"required": ["sinks"]}
+    none = {"not": {"anyOf": [one, several]}, "properties": {"steps": {"anyOf": [{"maxItems": 0}, _CLOSED]}}}
+    return {**definition, "properties": properties, "oneOf": [one, several, none]}
 
 
-def _notes(schema: Schema) -> Schema:
-    return {key: value for key, value in schema.items() if key in _ANNOTATIONS and value is not None}
-
-
-def _without_ref(schema: Schema) -> Schema:
-    return {key: value for key, value in schema.items() if key != "$ref"}
+def _flow(flow: Schema) -> Schema:
+    named = {"$schema": {"type": "string", "description": "The JSON Schema of this file, for editors."}}
+    one, several, none = flow["oneOf"]
+    # Records have to go somewhere.
+    none = {**none, "properties": {"steps": _CLOSED}, "required": ["steps"]}
+    return {**flow, "title": "Flow", "properties": {**named, **flow["properties"]}, "oneOf": [one, several, none]}
 
 
 def _with_variables(schema: Schema) -> Schema:

@@ -2,98 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
-from typing_extensions import LiteralString, Self
+from pydantic import Field, SerializeAsAny, model_validator
+from typing_extensions import Self
 
-from flowspec import registry
-from flowspec.connectors import Account, Action, SpecModel, Trigger
+from flowspec.connectors import Action, Trigger
 from flowspec.journal.settings import JournalChoice
+from flowspec.objects import Path, made, mistake, refused, written, written_sinks
+from flowspec.parts import Way
 from flowspec.policies import ErrorPolicy, RetryPolicy, StopAfter
-from flowspec.registry import RegistryError
+from flowspec.stateful.contract import StatefulStep
 from flowspec.steps.base import Step
+from flowspec.steps.branching import Line, Sinks, Steps
 from flowspec.testing.model import SpecTest
 
-__all__ = ["FlowSpec", "model_of", "repeated_ids"]
+__all__ = ["FlowSpec", "repeated_ids"]
 
 
-def model_of(contract: type[SpecModel], written: Any) -> type[SpecModel]:
-    """The model of a trigger, action or step that is written as an object of a spec; of others, `contract` itself.
-
-    Raises:
-        ValidationError: the object does not say which, or there is no such.
-    """
-    choose = _CHOICES.get(contract)
-    return contract if choose is None or not isinstance(written, dict) else choose(written)
-
-
-def _trigger_model(written: dict[str, Any]) -> type[SpecModel]:
-    return _connector_model(written, "event", registry.trigger)
-
-
-def _action_model(written: dict[str, Any]) -> type[SpecModel]:
-    return _connector_model(written, "action", registry.action)
-
-
-def _connector_model(
-    written: dict[str, Any], key: str, find: Callable[[str, str | None], type[SpecModel]]
-) -> type[SpecModel]:
-    connector, name = written.get("connector"), written.get(key)
-    if "connector" not in written:
-        raise _refused(written, "missing", "connector")
-    if not isinstance(connector, str):
-        raise _refused(connector, "string_type", "connector")
-    if not (name is None or isinstance(name, str)):
-        raise _refused(name, "string_type", key)
-    try:
-        return find(connector, name)
-    except RegistryError as error:
-        said = [error.key] if error.key in written else []
-        raise _refused(written.get(error.key), _error(str(error), "unknown_name"), *said) from None
-
-
-def _step_model(written: dict[str, Any]) -> type[SpecModel]:
-    names = [name for name in written if name not in Step.model_fields]
-    kinds = [name for name in names if name in registry.steps()]
-    if len(kinds) > 1:
-        message = f"a step has one kind, this has {' and '.join(map(repr, kinds))}; make a step of each"
-        raise _refused(None, _error(message, "step_kinds"))
-    if not names:
-        message = f"the step does not say what it does; add one of {', '.join(registry.steps())}"
-        raise _refused(None, _error(message, "step_kinds"))
-    try:
-        return registry.step((kinds or names)[0])
-    except RegistryError as error:
-        raise _refused(None, _error(str(error), "unknown_name"), names[0]) from None
-
-
-def _error(message: str, kind: LiteralString) -> PydanticCustomError:
-    return PydanticCustomError(kind, "{message}", {"message": message})
-
-
-def _refused(given: Any, error: str | PydanticCustomError, *place: str | int) -> ValidationError:
-    """The error of an object, or of what is given at a place in it, as pydantic itself would raise it."""
-    return ValidationError.from_exception_data("spec", [InitErrorDetails(type=error, loc=place, input=given)])
-
-
-_CHOICES: dict[type[SpecModel], Callable[[dict[str, Any]], type[SpecModel]]] = {
-    Trigger: _trigger_model,
-    Action: _action_model,
-    Step: _step_model,
-}
-
-
-def _made(contract: type[SpecModel]) -> BeforeValidator:
-    """The validator that makes what an object of a spec says; pydantic checks the rest."""
-    return BeforeValidator(
-        lambda value: model_of(contract, value).model_validate(value) if isinstance(value, dict) else value
-    )
-
-
-class FlowSpec(SpecModel):
+class FlowSpec(Line):
     """A flow: what starts it, what happens to each record, and where the records go.
 
     In a document, a single sink may be written as `sink`, and `$schema` may name the JSON Schema for editors.
@@ -113,7 +41,7 @@ class FlowSpec(SpecModel):
     ] = ""
     trigger: Annotated[
         SerializeAsAny[Trigger],
-        _made(Trigger),
+        made(Trigger),
         Field(
             description="What starts the flow, and where its records come from.",
             examples=[{"connector": "amazon-sqs", "queue_url": "http://127.0.0.1:5000/123456789012/orders"}],
@@ -135,7 +63,7 @@ class FlowSpec(SpecModel):
     ] = None
     dead_letters: Annotated[
         SerializeAsAny[Action] | None,
-        _made(Action),
+        made(Action),
         Field(
             description="A sink for dead letters, in place of the store in the state directory.",
             examples=[{"connector": "rabbitmq", "action": "publish", "routing_key": "orders.dead"}],
@@ -149,21 +77,21 @@ class FlowSpec(SpecModel):
         ),
     ] = "failures"
     steps: Annotated[
-        list[Annotated[SerializeAsAny[Step], _made(Step)]],
+        Steps,
         Field(
             description="What happens to each record, in order. A step is an object with one key that names its kind.",
             examples=[[{"filter": "status == 'paid'"}]],
         ),
     ] = Field(default_factory=list)
     sinks: Annotated[
-        list[Annotated[SerializeAsAny[Action], _made(Action)]],
+        Sinks,
         Field(
             min_length=1,
-            description="Where the records go; each sink gets every record.",
+            description="Where the records go; each sink gets every record. A flow whose last step is a `route` with "
+            "`otherwise` has none here.",
             examples=[[{"connector": "stdout"}]],
         ),
-    ]
-
+    ] = Field(default_factory=list)
     tests: Annotated[
         list[SpecTest],
         Field(
@@ -174,54 +102,68 @@ class FlowSpec(SpecModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_document(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        value = {key: item for key, item in value.items() if key != "$schema"}
-        if "sink" in value and "sinks" not in value:
-            value["sinks"] = [value.pop("sink")]
-        return value
+    def _without_schema(cls, value: Any) -> Any:
+        return {key: item for key, item in value.items() if key != "$schema"} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Self:
-        ids = [*(step.id for step in self.steps), *(sink.id for sink in self.sinks)]
+        way = self.way()
+        ids = [*(part.step.id for part in way.all_steps()), *(part.sink.id for part in way.all_sinks())]
         if places := repeated_ids(ids):
             message = f"the id {ids[places[0]]!r} is used twice; steps and sinks need ids of their own"
-            raise _error(message, "repeated_id")
+            raise mistake(message, "repeated_id")
         return self
 
     @model_validator(mode="after")
     def _sinks_fit(self) -> Self:
-        for place, sink in enumerate(self.sinks):
-            if (misfit := sink.misfit(self.trigger, len(self.sinks))) is not None:
+        sinks = list(self.way().all_sinks())
+        for part in sinks:
+            if (misfit := part.sink.misfit(self.trigger, len(sinks))) is not None:
                 field, message = misfit
-                raise _refused(getattr(sink, field), _error(message, "misfit"), "sinks", place, field)
+                raise refused(getattr(part.sink, field), mistake(message, "misfit"), *part.path, field)
         return self
 
     @model_validator(mode="after")
     def _retries_fit(self) -> Self:
-        parts: list[tuple[tuple[str | int, ...], ErrorPolicy | None]] = [((), self.on_error)]
-        parts += [(("steps", place), step.on_error) for place, step in enumerate(self.steps)]
-        parts += [(("sinks", place), sink.on_error) for place, sink in enumerate(self.sinks)]
-        if any(sink.commits_with_trigger for sink in self.sinks):
-            message = "what is tried again later is committed before, which does not go with exactly_once"
-            for path, policy in parts:
-                if isinstance(policy, RetryPolicy):
-                    raise _refused(policy, _error(message, "misfit"), *path, "on_error")
+        way = self.way()
+        if not any(part.sink.commits_with_trigger for part in way.all_sinks()):
+            return self
+        policies: list[tuple[Path, ErrorPolicy | None]] = [((), self.on_error)]
+        policies += [(part.path, part.step.on_error) for part in way.all_steps()]
+        policies += [(part.path, part.sink.on_error) for part in way.all_sinks()]
+        message = "what is tried again later is committed before, which does not go with exactly_once"
+        for path, policy in policies:
+            if isinstance(policy, RetryPolicy):
+                raise refused(policy, mistake(message, "misfit"), *path, "on_error")
         return self
 
+    @model_validator(mode="after")
+    def _state_fits(self) -> Self:
+        if not self.remembers:
+            return self
+        for part in self.way().all_sinks():
+            if part.sink.commits_with_trigger:
+                message = "exactly_once is for flows whose steps remember nothing; leave it out, and have the sink's "
+                message += "system recognize what comes twice by its key"
+                raise refused(None, mistake(message, "misfit"), *part.path, "exactly_once")
+        return self
+
+    def way(self) -> Way:
+        """All its steps and sinks, those of branches as well."""
+        return Way.of(self)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a step of it has a memory, which is kept in a recovery store."""
+        return any(isinstance(step, StatefulStep) for _, step in self.named_steps())
+
     def named_steps(self) -> list[tuple[str, Step]]:
-        """The steps with their ids; by default kind and place, as `map-2`."""
-        return list(zip(self._ids()[: len(self.steps)], self.steps, strict=True))
+        """The steps with their ids, each followed by those of its branches; by default kind and place, as `map-2`."""
+        return [(part.id, part.step) for part in self.way().all_steps()]
 
     def named_sinks(self) -> list[tuple[str, Action]]:
-        """The sinks with their ids; by default connector and action, as `rabbitmq-publish`."""
-        return list(zip(self._ids()[len(self.steps) :], self.sinks, strict=True))
-
-    def _ids(self) -> list[str]:
-        taken = {*(step.id or "" for step in self.steps), *(sink.id or "" for sink in self.sinks)}
-        ids = [step.id or _free(f"{step.kind}-{place}", taken) for place, step in enumerate(self.steps, 1)]
-        return ids + [sink.id or _free(f"{sink.connector}-{sink.action}", taken) for sink in self.sinks]
+        """All sinks with their ids; by default connector and action, as `rabbitmq-publish`."""
+        return [(part.id, part.sink) for part in self.way().all_sinks()]
 
     def to_spec(self) -> dict[str, Any]:
         """The document of the flow: what a spec file has in it, without what is left at its default.
@@ -236,39 +178,15 @@ class FlowSpec(SpecModel):
         if self.description:
             document["description"] = self.description
         document |= self.model_dump(mode="json", include={"on_error", "stop_after", "journal"}, exclude_defaults=True)
-        document["trigger"] = _written(self.trigger, "connector", "event")
+        document["trigger"] = written(self.trigger)
         if self.steps:
-            document["steps"] = [_written(step) for step in self.steps]
+            document["steps"] = [written(step) for step in self.steps]
         if self.dead_letters is not None:
-            document["dead_letters"] = _written(self.dead_letters, "connector", "action")
-        sinks = [_written(sink, "connector", "action") for sink in self.sinks]
-        document |= {"sink": sinks[0]} if len(sinks) == 1 else {"sinks": sinks}
+            document["dead_letters"] = written(self.dead_letters)
+        document |= written_sinks(self.sinks)
         return document | self.model_dump(mode="json", include={"tests"}, exclude_unset=True)
 
 
 def repeated_ids(ids: Sequence[Any]) -> list[int]:
     """The places of the ids that were there before."""
     return [place for place, each in enumerate(ids) if each is not None and each in ids[:place]]
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, with a number where it is taken; it is taken then."""
-    free = next(each for each in _numbered(name) if each not in taken)
-    taken.add(free)
-    return free
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    number = 2
-    while True:
-        yield f"{name}-{number}"
-        number += 1
-
-
-def _written(part: SpecModel, *always: str) -> dict[str, Any]:
-    written = part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    account = getattr(part, "account", None)
-    if isinstance(account, Account) and account.known_as is not None:
-        written["account"] = account.known_as
-    return {**{name: getattr(part, name) for name in always}, **written}

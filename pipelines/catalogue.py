@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import TypeAdapter
 
 from flowspec.fields import ByteSize, Duration
 
 if TYPE_CHECKING:
+    import pydantic.fields
     from pydantic import BaseModel
 
     from flowspec.connectors import Action, Trigger
 
-__all__ = ["FieldInfo", "describe", "fields_of", "offer_of"]
+__all__ = ["FieldInfo", "describe", "fields_of", "models_in", "offer_of"]
 
 
 _NAMED = {"duration": TypeAdapter(Duration).json_schema(), "size": TypeAdapter(ByteSize).json_schema()}
@@ -44,9 +45,29 @@ def describe(model: type[BaseModel]) -> str:
     return (model.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
 
 
+def models_in(model: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
+    """The models that the value of a field may be, or be made of."""
+    yield from _models_of(_field(model, name).annotation)
+
+
+def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_of(part)
+
+
 def fields_of(model: type[BaseModel]) -> Iterator[FieldInfo]:
     """The fields that a spec may have, the ones that only name the model left out."""
     schema = model.model_json_schema()
+    if "anyOf" in schema:
+        # It may also be written as the value of its main field.
+        known = [
+            schema["$defs"][each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in schema["anyOf"]
+        ]
+        schema = next(each for each in known if "properties" in each)
     required = set(schema.get("required", ()))
     for name, field in schema["properties"].items():
         if "const" in field or field.get("type") == "null":
@@ -60,8 +81,17 @@ def fields_of(model: type[BaseModel]) -> Iterator[FieldInfo]:
 
 
 def _default(model: type[BaseModel], name: str) -> str:
-    value = model.model_fields[name].get_default(call_default_factory=True, validated_data={})
-    return "" if value is None else json.dumps(value, default=str)
+    value = _field(model, name).get_default(call_default_factory=True, validated_data={})
+    return "" if value is None else json.dumps(value, default=_as_spec)
+
+
+def _field(model: type[BaseModel], name: str) -> pydantic.fields.FieldInfo:
+    """The field that a spec calls `name`."""
+    return next(field for known, field in model.model_fields.items() if name == (field.alias or known))
+
+
+def _as_spec(value: Any) -> Any:
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
 def _type(schema: dict[str, Any]) -> str:

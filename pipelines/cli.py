@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": "Run a flow.",
     "sample": "Look at records as they leave each step, without consuming them.",
     "schema": "Print the JSON Schema of specs, for editors.",
+    "state": "Show or forget what the steps of a flow remember.",
     "test": "Run the tests of specs.",
     "validate": "Say everything that is wrong with specs.",
 }

@@ -1,29 +1,33 @@
-"""Running a flow in several processes of this machine: one Bytewax cluster on loopback, and its supervisor."""
+"""Running a flow in processes that are watched over: those of one machine, or one of a cluster on several machines."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
-import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from functools import partial
 from typing import TYPE_CHECKING
 
+from flowspec.delivery.tally import Tally
 from pipelines import logs
+from pipelines.crew import Crew, Fault
 from pipelines.outcome import STOPPING, STOPPING_AT_ONCE, say_error
+from pipelines.peers import Peers, meet
+from pipelines.relay import Relay
+from pipelines.restarts import Restarts
+from pipelines.running import RunError
 from pipelines.signals import on_signals
-from pipelines.snapshot import Snapshot
+from pipelines.snapshot import RunState, Snapshot
 from pipelines.status import Status
-from pipelines.worker import STOP, Job, Report
+from pipelines.worker import Job
 
 if TYPE_CHECKING:
+    from pipelines.membership import Membership
     from pipelines.options import RunOptions
 
 __all__ = ["run_cluster"]
@@ -32,19 +36,20 @@ _log = logging.getLogger(__name__)
 
 _STARTS = 5
 """How often other ports are tried: a port that was free may be taken when a worker opens it."""
-_SPARE_TIME = 3.0
-"""Seconds beyond the time of a drain after which a worker that still runs is killed."""
+_NEWS = 5.0
+"""Seconds until it is known which other worker has failed: one that is lost is noticed by all at once."""
 
 
 def run_cluster(options: RunOptions) -> int:
-    """Run a flow in several processes until its end; answers the exit code.
+    """Run a flow in processes of its own until its end; answers the exit code.
 
     Raises:
         SpecError: the spec is wrong.
         FlowError: the address for metrics and health cannot be used.
     """
     spec = options.load()
-    logs.set_up(options.log_format, spec.name, verbose=options.verbose)
+    worker = None if options.membership is None else options.membership.worker
+    logs.set_up(options.log_format, spec.name, worker, verbose=options.verbose)
     cluster = _Cluster(options, spec.name)
     status = Status(options.status, cluster.snapshot)
 
@@ -67,129 +72,119 @@ def run_cluster(options: RunOptions) -> int:
     return 0 if failure is None else 1
 
 
-class _Worker:
-    """A worker as the supervisor sees it."""
-
-    def __init__(self, job: Job, stderr: int | None) -> None:
-        self.name = f"worker {job.worker}"
-        self._logs = job.options.state_dir / "logs"
-        self.connection, theirs = Pipe()
-        with theirs:
-            # A session of its own: Ctrl-C in the terminal is the supervisor's to handle.
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self.report: Report | None = None
-        self.was_killed = False
-        self._say(job)
-
-    def stop(self) -> None:
-        self._say(STOP)
-
-    def _say(self, order: object) -> None:
-        # Whoever has ended cannot be told, and needs not be.
-        with suppress(OSError):
-            self.connection.send(order)
-
-    def listen(self) -> bool:
-        """Take one report; answers whether there may be more."""
-        try:
-            self.report = self.connection.recv()
-        except (EOFError, OSError):
-            self.connection.close()
-            self.process.wait()
-            return False
-        return True
-
-    def kill(self) -> None:
-        self.was_killed = True
-        self.process.kill()
-
-    @property
-    def failed(self) -> bool:
-        return self.process.returncode != 0
-
-    @property
-    def failure(self) -> tuple[int, str]:
-        """How near it is to what went wrong, 0 for the nearest, and what it says."""
-        code = self.process.returncode
-        if self.report is not None and self.report.snapshot.error is not None:
-            return (0 if self.report.cause == "own" else 2), f"{self.name}: {self.report.snapshot.error}"
-        if self.was_killed:
-            return 3, f"{self.name} did not end in time and was killed"
-        if code < 0:
-            return 1, f"{self.name} was killed by signal {-code} ({signal.Signals(-code).name})"
-        return 1, f"{self.name} ended with exit code {code}; see {self._logs}"
-
-
 class _Cluster:
     def __init__(self, options: RunOptions, flow: str) -> None:
         self._options = options
         self._flow = flow
-        self._workers: list[_Worker] = []
+        self._restarts = Restarts(options.restart)
+        self._counted: tuple[Tally, Crew | None] = (Tally(), None)
+        """What workers had counted until the last restart, and those that count now."""
+        self._pause: RunState | None = None
+        """Why no worker runs at present, where none does."""
         self.stopping = threading.Event()
         """Set it to have all workers drain and end."""
 
     def snapshot(self) -> Snapshot:
         """The whole run at this moment, from whatever thread."""
-        reports = [worker.report for worker in self._workers]
-        parts = [report.snapshot for report in reports if report is not None]
+        before, crew = self._counted
+        parts = [] if crew is None else [report.snapshot for report in crew.reports]
         whole = Snapshot.together(self._flow, self._options.workers, parts)
-        return replace(whole, state="stopping") if self.stopping.is_set() else whole
+        whole.tally.merge(before)
+        state = "stopping" if self.stopping.is_set() else self._pause or whole.state
+        return replace(whole, state=state, restarts=self._restarts.count, last_failure=self._restarts.last)
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        _, crew = self._counted
+        if crew is not None:
+            crew.kill()
 
     def run(self, *, relay: bool) -> str | None:
-        """Run until all workers have ended; answers what failed first.
+        """Run until the workers have ended and are not to be started again; answers what failed first.
 
         Args:
             relay: Whether what the workers write to stderr is written by this process, above a live status.
         """
-        for _ in range(_STARTS):
+        while True:
             with ExitStack() as stack:
-                stderr = stack.enter_context(_Relay()).descriptor if relay else None
-                ended = self._run_once(stderr)
-            failures = sorted((worker.failure for worker in ended if worker.failed), key=lambda failure: failure[0])
-            if not any(_had_no_port(worker) for worker in ended) or self.stopping.is_set():
+                stderr = stack.enter_context(Relay()).descriptor if relay else None
+                failure = self._attempt(stderr)
+            if failure is None or self.stopping.is_set():
+                return failure
+            delay = self._restarts.after(failure)
+            if delay is None:
+                return self._restarts.given_up
+            self._pause = "restarting"
+            self._forget_crew()
+            _log.warning("%s in %.1f s: %s", self._restarts.which, delay, failure)
+            if self.stopping.wait(delay):
+                return self._restarts.stopped
+
+    def _attempt(self, stderr: int | None) -> str | None:
+        """Start the workers and wait for their ends; answers what failed first."""
+        membership = self._options.membership
+        if membership is None or membership.is_alone:
+            return self._on_this_machine(stderr)
+        return self._among_others(membership, stderr)
+
+    def _on_this_machine(self, stderr: int | None) -> str | None:
+        workers = self._options.workers
+        for _ in range(_STARTS):
+            addresses = _free_addresses(workers) if workers > 1 else None
+            crew = Crew([Job(self._options, number, addresses) for number in range(workers)], stderr)
+            fault = self._watch(crew, self.stopping.is_set)
+            if not crew.had_no_port or self.stopping.is_set():
                 break
-        return failures[0][1] if failures else None
+        return None if fault is None else str(fault)
 
-    def kill(self) -> None:
-        """End all workers at once."""
-        for worker in self._workers:
-            worker.kill()
+    def _among_others(self, membership: Membership, stderr: int | None) -> str | None:
+        while True:
+            self._pause = "waiting"
+            try:
+                peers = meet(membership, self._flow, self._options.spec, self.stopping)
+            except RunError as error:
+                return str(error)
+            if peers is None:
+                return None
+            with closing(peers):
+                crew = Crew([Job(self._options, membership.worker, membership.addresses)], stderr)
+                failure = self._told(peers, self._watch(crew, partial(self._is_over, peers)))
+            if failure is not None or peers.stopped_by is None or self.stopping.is_set():
+                return failure
+            ended = f"{peers.stopped_by} was stopped, and the cluster with it"
+            if not self._restarts.allowed:
+                return ended
+            _log.info("%s; it begins again when all are there", ended)
+            self._forget_crew()
 
-    def _run_once(self, stderr: int | None) -> list[_Worker]:
-        """Start the workers and wait for their ends; answers them in the order of these."""
-        addresses = _free_addresses(self._options.workers)
-        self._workers = [
-            _Worker(Job(self._options, number, addresses), stderr) for number in range(self._options.workers)
-        ]
-        running = {worker.connection: worker for worker in self._workers}
-        ended: list[_Worker] = []
-        kill_at: float | None = None
-        while running:
-            for connection in wait(list(running), timeout=0.1):
-                assert isinstance(connection, Connection)  # noqa: S101 - for the type checker
-                worker = running[connection]
-                if not worker.listen():
-                    ended.append(running.pop(connection))
-            failed = any(worker.failed for worker in ended)
-            if kill_at is None and (failed or self.stopping.is_set()):
-                for worker in running.values():
-                    worker.stop()
-                kill_at = time.monotonic() + self._options.drain_timeout + _SPARE_TIME
-            # Without its port a cluster has not begun, and its other workers wait for the one for ever.
-            if kill_at is not None and (time.monotonic() > kill_at or any(map(_had_no_port, ended))):
-                for worker in running.values():
-                    worker.kill()
-        return ended
+    def _is_over(self, peers: Peers) -> bool:
+        """Whether a worker that is one of a cluster is to stop; the others are told when this process is."""
+        if self.stopping.is_set():
+            peers.stop()
+        return self.stopping.is_set() or peers.stopped_by is not None or peers.lost is not None
 
+    def _told(self, peers: Peers, fault: Fault | None) -> str | None:
+        """Tell the others how it ended here, where that is not because of one of them; answers what failed first."""
+        if fault is None:
+            peers.leave()
+            return None
+        lost = peers.news(_NEWS if fault.is_consequence and not self.stopping.is_set() else 0.0)
+        if lost is not None:
+            return lost
+        peers.fail(fault.how)
+        return str(fault)
 
-def _had_no_port(worker: _Worker) -> bool:
-    return worker.report is not None and worker.report.snapshot.error is not None and worker.report.cause == "port"
+    def _watch(self, crew: Crew, is_over: Callable[[], bool]) -> Fault | None:
+        self._counted = self._counted[0], crew
+        self._pause = None
+        self._restarts.begin()
+        return crew.run(is_over)
+
+    def _forget_crew(self) -> None:
+        """Keep only what was counted by workers that have ended."""
+        before = self.snapshot().tally
+        before.in_flight = 0
+        self._counted = before, None
 
 
 def _free_addresses(count: int) -> tuple[str, ...]:
@@ -198,22 +193,3 @@ def _free_addresses(count: int) -> tuple[str, ...]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-
-
-class _Relay:
-    """A pipe whose lines are written to this process's stderr."""
-
-    def __enter__(self) -> _Relay:
-        receiving, self.descriptor = os.pipe()
-        self._thread = threading.Thread(target=self._relay, args=(receiving,), name="relay", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-        self._thread.join()
-
-    def _relay(self, receiving: int) -> None:
-        with open(receiving, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                sys.stderr.write(line)

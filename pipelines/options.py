@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipelines.restarts import RestartPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from flowspec.delivery.run import FlowRun
     from flowspec.spec import FlowSpec
     from pipelines.logs import LogFormat
+    from pipelines.membership import Membership
     from pipelines.snapshot import Snapshot
     from pipelines.status import StatusMode
 
@@ -35,6 +38,9 @@ class RunOptions:
     verbose: bool
     http: tuple[str, int] | None = None
     """Where metrics and health are served: host and port."""
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    membership: Membership | None = None
+    """Which of the workers this process is, in a cluster of several that are started one by one."""
 
     def load(self) -> FlowSpec:
         """The flow.

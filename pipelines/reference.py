@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Iterator
+from inspect import cleandoc, isabstract
 from typing import TYPE_CHECKING
 
 import click
 
 from flowspec import registry
 from flowspec.steps.base import Step
-from pipelines.catalogue import fields_of, offer_of
+from pipelines.catalogue import describe, fields_of, models_in, offer_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -39,13 +39,35 @@ def _lines() -> Iterator[str]:
             yield from _section(f"{connector.name} / {offer_of(action)} (sink)", action)
     yield from _section("Steps", Step, level="##")
     for kind in registry.steps():
-        yield from _section(kind, registry.step(kind), besides=Step.model_fields)
+        step = registry.step(kind)
+        yield from _section(kind, step, besides=Step.model_fields)
+        yield from _options(step, kind)
+    for name in registry.lookups():
+        yield from _section(f"enrich, {name}", registry.lookup(name))
+    for name in registry.calls():
+        yield from _section(f"call, {name}", registry.call(name))
+
+
+def _options(model: type[BaseModel], field: str) -> Iterator[str]:
+    """The models that a field may have as its value, each with those in it."""
+    for options in models_in(model, field):
+        if not isabstract(options):
+            yield ""
+            yield f"`{field}` as an object: {describe(options)}"
+            yield ""
+            yield from _table(options)
+            for part in fields_of(options):
+                yield from _options(options, part.name)
 
 
 def _section(
     heading: str, model: type[BaseModel], *, level: str = "###", besides: Collection[str] = ()
 ) -> Iterator[str]:
-    yield from ("", f"{level} {heading}", "", inspect.cleandoc(model.__doc__ or ""), "")
+    yield from ("", f"{level} {heading}", "", cleandoc(model.__doc__ or ""), "")
+    yield from _table(model, besides)
+
+
+def _table(model: type[BaseModel], besides: Collection[str] = ()) -> Iterator[str]:
     yield from ("| field | type | default | |", "| --- | --- | --- | --- |")
     for field in fields_of(model):
         if field.name in besides:

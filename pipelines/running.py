@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from flowspec.errors import FlowError
+from flowspec.execution import execute
 
 if TYPE_CHECKING:
     from flowspec.delivery.run import FlowRun
@@ -60,12 +58,10 @@ def run_worker(
     Raises:
         RunError: the run failed.
     """
-    # Its mere presence would start a web server.
-    os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
     ended = threading.Event()
     threading.Thread(target=_watch, args=(run, ended, give_up), name="drain-watchdog", daemon=True).start()
     try:
-        _run(spec, run, addresses)
+        execute(spec, run, addresses)
     except BaseException as error:  # Rust's panics are no Exceptions.
         if run.failure is not None:
             raise RunError(str(run.failure)) from run.failure.error
@@ -75,22 +71,6 @@ def run_worker(
         raise RunError(msg, _cause(run, error)) from error
     finally:
         ended.set()
-
-
-def _run(spec: FlowSpec, run: FlowRun, addresses: Sequence[str] | None) -> None:
-    from bytewax._bytewax import cli_main
-
-    from flowspec.compiler import compile_flow, epoch_interval
-    from flowspec.delivery.collector import collecting_rarely
-
-    try:
-        flow = compile_flow(spec, run)
-        cluster: dict[str, Any] = {} if addresses is None else {"process_id": run.worker, "addresses": list(addresses)}
-        # Standard output is for records: what a user's step prints goes where the logs go.
-        with collecting_rarely(), redirect_stdout(sys.stderr):
-            cli_main(flow, epoch_interval=epoch_interval(run), **cluster)
-    finally:
-        run.close()
 
 
 def _cause(run: FlowRun, error: BaseException) -> Cause:

@@ -62,6 +62,7 @@ def _passage(passage: Passage) -> dict[str, Any]:
     return {
         "step": passage.step,
         "outcome": outcome,
+        **({} if passage.branch is None else {"branch": passage.branch}),
         "records": [_left(record) for record in passage.left],
         "error": error,
     }
@@ -81,6 +82,8 @@ def _changes(passage: Passage) -> Iterator[str]:
     if passage.error is not None:
         text = str(passage.error) or type(passage.error).__name__
         yield f"failed: {_cut(_text(text))}"
+    elif passage.branch is not None:
+        yield (f"to {passage.branch}" if passage.branch else "goes on") + ("" if passage.left else ": dropped")
     elif not passage.left:
         yield "dropped"
     elif len(passage.left) > 1:

@@ -13,10 +13,12 @@ from flowspec.delivery.tally import Counts, Latencies, Tally
 if TYPE_CHECKING:
     from flowspec.delivery.health import Health, HealthState, LastPoll
     from flowspec.delivery.run import FlowRun
+    from pipelines.restarts import Failure
 
 __all__ = ["EndState", "RunState", "Snapshot"]
 
-RunState: TypeAlias = Literal["running", "stopping", "stopped", "failed"]
+RunState: TypeAlias = Literal["waiting", "running", "restarting", "stopping", "stopped", "failed"]
+"""`waiting` is for the other workers of a cluster, `restarting` for the end of a delay after a failure."""
 
 _TELLING_FIRST = ("down", "up", "starting")
 
@@ -70,6 +72,10 @@ class Snapshot:
     """When it was taken, in seconds on the clock that all processes of a machine have in common."""
     parts: tuple[Snapshot, ...] = ()
     """What it was put together from: what each worker reported last."""
+    restarts: int = 0
+    """How often it was started again after a failure."""
+    last_failure: Failure | None = None
+    """What made it be started again, or end."""
 
     @classmethod
     def of(cls, run: FlowRun) -> Snapshot:
@@ -77,12 +83,13 @@ class Snapshot:
         tally = run.tally
         # A copy is one call into C: the worker's thread cannot add a bucket or a place in the middle of it.
         latencies = Latencies(tally.latencies.buckets.copy())
+        commit_latencies = Latencies(tally.commit_latencies.buckets.copy())
         places = {name: replace(counts) for name, counts in tally.places.copy().items()}
         return cls(
             run.flow,
             run.workers,
             "stopping" if run.stopping.is_set() else "running",
-            replace(tally, latencies=latencies, places=defaultdict(Counts, places)),
+            replace(tally, latencies=latencies, commit_latencies=commit_latencies, places=defaultdict(Counts, places)),
             _merged((health.name, EndState.of(health)) for health in tuple(run.healths)),
             worker=run.worker,
         )

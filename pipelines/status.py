@@ -19,8 +19,6 @@ from pipelines.snapshot import EndState, Snapshot
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from flowspec.delivery.tally import Tally
-
 __all__ = ["Rate", "Status", "StatusMode", "as_json", "summary"]
 
 StatusMode: TypeAlias = Literal["auto", "live", "json", "off"]
@@ -158,7 +156,7 @@ _DISPLAYS: dict[str, Callable[[], _Display]] = {"live": _Live, "json": _Json, "o
 def summary(snapshot: Snapshot, seconds: float) -> str:
     """The run in one line."""
     tally = snapshot.tally
-    more = ", ".join(f"{name} {count}" for name, count in _rarities(tally).items() if count)
+    more = ", ".join(f"{name} {count}" for name, count in _rarities(snapshot).items() if count)
     return (
         f"{snapshot.flow}: received {tally.received}, delivered {tally.delivered}, filtered {tally.filtered}, "
         f"failed {tally.failed} in {seconds:.1f} s" + (f" ({more})" if more else "")
@@ -167,7 +165,7 @@ def summary(snapshot: Snapshot, seconds: float) -> str:
 
 def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
     """The run as the objects of `--status json` have it; latencies are seconds, and null before the first."""
-    tally = snapshot.tally
+    tally, failure = snapshot.tally, snapshot.last_failure
     ends = {name: _end_as_json(end) for name, end in snapshot.ends.items()}
     return {
         "flow": snapshot.flow,
@@ -180,19 +178,28 @@ def as_json(snapshot: Snapshot, rate: float) -> dict[str, Any]:
         "failed": tally.failed,
         "dead_letters": tally.dead_letters,
         "retried": tally.retried,
+        "absorbed": tally.absorbed,
         "in_flight": tally.in_flight,
         "rate": round(rate, 1),
         "latency_p50": tally.latencies.quantile(0.5),
         "latency_p99": tally.latencies.quantile(0.99),
         "trigger": ends.pop("trigger", _end_as_json(EndState())),
         "sinks": ends,
+        "restarts": snapshot.restarts,
+        "last_failure": failure and {"reason": failure.reason, "at": _as_time(failure.at)},
         "error": snapshot.error,
     }
 
 
-def _rarities(tally: Tally) -> dict[str, int]:
-    """What a run that goes well has none of, so that people are only told where there is something."""
-    return {"dead letters": tally.dead_letters, "retried": tally.retried}
+def _rarities(snapshot: Snapshot) -> dict[str, int]:
+    """What most runs have none of, so that people are only told where there is something."""
+    tally = snapshot.tally
+    return {
+        "absorbed": tally.absorbed,
+        "dead letters": tally.dead_letters,
+        "retried": tally.retried,
+        "restarts": snapshot.restarts,
+    }
 
 
 def _end_as_json(end: EndState) -> dict[str, Any]:
@@ -212,6 +219,7 @@ def _as_time(seconds: float | None) -> datetime | None:
 
 
 def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
+    from rich.markup import escape
     from rich.table import Table
 
     tally = snapshot.tally
@@ -222,9 +230,11 @@ def _table(snapshot: Snapshot, rate: float, seconds: float) -> RenderableType:
     table.add_row("delivered", f"{tally.delivered:,}")
     table.add_row("filtered", f"{tally.filtered:,}")
     table.add_row("failed", f"[red]{tally.failed:,}[/red]" if tally.failed else "0")
-    for name, count in _rarities(tally).items():
+    for name, count in _rarities(snapshot).items():
         if count:
-            table.add_row(name, f"[red]{count:,}[/red]")
+            table.add_row(name, f"{count:,}" if name == "absorbed" else f"[red]{count:,}[/red]")
+    if snapshot.last_failure is not None:
+        table.add_row("failure", f"[red]{escape(snapshot.last_failure.reason)}[/red]")
     p50, p99 = (_short(tally.latencies.quantile(share)) for share in (0.5, 0.99))
     table.add_row("latency", f"p50 {p50}, p99 {p99}")
     for name, end in snapshot.ends.items():

@@ -37,7 +37,8 @@ class Job:
 
     options: RunOptions
     worker: int
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] | None = None
+    """Where all workers are, if there are several."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from tests.servers.kafka import kafka
-from tests.servers.rabbitmq import rabbitmq
+from tests.servers.rabbitmq import PASSWORD, rabbitmq
 from tests.servers.sqs import ministack
 
 _PATIENCE = 60.0
@@ -36,7 +36,7 @@ def _rabbitmq(directory: Path) -> Iterator[Broker]:
         with node.connect() as connection:
             connection.channel().queue_declare("orders", durable=True)
         trigger = {"connector": "rabbitmq", "event": "consume-queue", "account": "rabbitmq", "queue": "orders"}
-        yield Broker("rabbitmq", node.account, trigger, (f"RabbitMQ's pages: {node.management} (guest, guest)",))
+        yield Broker("rabbitmq", node.account, trigger, (f"RabbitMQ's pages: {node.management} (guest, {PASSWORD})",))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from pipelines import logs
 from tests.leftovers import Leftovers, Servers
+from tests.planted import listening, pytest_configure, pytest_runtest_makereport, searched_directory  # noqa: F401 - hooks
 from tests.servers.certificates import make_certificates
 from tests.servers.database import Database
 from tests.servers.kafka import KafkaBroker, kafka

@@ -25,6 +25,7 @@ import pytest
 from pipelines.demo.orders import order
 from tests.pipelines.commands import pipelines
 from tests.pipelines.flows import PATIENCE, eventually
+from tests.secrets import secret as planted
 from tests.servers.http_api import Items
 from tests.servers.http_server import HttpServer, Reply
 from tests.servers.kafka import KafkaBroker
@@ -121,6 +122,40 @@ def queue_to_file(systems: Systems, orders: Orders) -> Stage:
     return Stage(settings, orders.paid(above=100), lambda: _lines(file), failed=_broken(orders), left=left)
 
 
+def queue_with_customers(systems: Systems, orders: Orders) -> Stage:
+    settings, left = _in_sqs(systems.sqs, orders)
+    sqlite, file = SqliteFile(systems.directory / "customers.db"), systems.directory / "orders.jsonl"
+    sqlite.execute("CREATE TABLE customers (email TEXT PRIMARY KEY, name TEXT, tier TEXT)")
+    customers = {
+        each["customer"]["email"].lower(): {"name": each["customer"]["name"], "tier": "gold"}
+        for each in orders.good[::2]
+    }
+    for email, known in customers.items():
+        sqlite.execute("INSERT INTO customers VALUES (?, ?, ?)", (email, known["name"], known["tier"]))
+    expected = [
+        {"order_id": each["order_id"], "customer": customers.get(each["customer"]["email"].lower())}
+        for each in orders.good
+        if each["status"] == "paid"
+    ]
+    return Stage(settings, expected, lambda: _lines(file), failed=_broken(orders), left=left)
+
+
+def queue_by_status(systems: Systems, orders: Orders) -> Stage:
+    settings, left = _in_sqs(systems.sqs, orders)
+    expected = []
+    for each in orders.good:
+        if each["status"] == "paid":
+            expected.append(("large-orders" if each["total"] > 200 else "paid-orders", each["order_id"]))
+        elif each["status"] != "cancelled":
+            expected.append(("other-orders", each["order_id"]))
+
+    def delivered() -> list[Any]:
+        files = systems.directory.glob("*-orders.jsonl")
+        return [(file.stem, each["order_id"]) for file in files for each in _lines(file)]
+
+    return Stage(settings, expected, delivered, failed=_broken(orders), left=left)
+
+
 def queue_to_stdout(systems: Systems, orders: Orders) -> Stage:
     settings, left = _in_sqs(systems.sqs, orders)
     items = [
@@ -195,7 +230,7 @@ def api_to_sqlite(systems: Systems, orders: Orders) -> Stage:
 
 
 def webhook_to_kafka(systems: Systems, orders: Orders) -> Stage:
-    secret, port = "secret-of-the-tests", server_port()
+    secret, port = planted("Webhook"), server_port()
 
     def send() -> None:
         with closing(Sender(port, "/hooks/orders")) as sender:
@@ -316,8 +351,10 @@ STAGES: dict[str, Callable[[Systems, Orders], Stage]] = {
     "new-rows-to-rabbitmq.json": rows_to_rabbitmq,
     "objects-to-postgresql.yaml": objects_to_postgresql,
     "order-items.yaml": queue_to_stdout,
+    "orders-by-status.json": queue_by_status,
     "orders-exactly-once.json": kafka_to_kafka,
     "orders-from-rabbitmq.yaml": rabbitmq_to_kafka,
+    "orders-with-customers.yaml": queue_with_customers,
     "orders.json": queue_to_file,
     "rest-api-to-sqlite.yaml": api_to_sqlite,
     "webhook-to-kafka.json": webhook_to_kafka,

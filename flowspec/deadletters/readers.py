@@ -183,6 +183,8 @@ class LetterReader:
 
 
 def _as_received(letter: Letter) -> Record:
-    record = letter.record
-    trace = Trace(None if record.trace is None else record.trace.body, letter=letter)
-    return Record(record.raw, trace.body, record.meta, record.key, record.headers, None, trace)
+    record, known = letter.record, letter.record.trace or Trace()
+    trace = Trace(known.body, after=known.after, side=known.side, letter=letter)
+    # What a step with a memory made has its External ID from there.
+    external_id = record.external_id if known.after else None
+    return Record(record.raw, trace.body, record.meta, record.key, record.headers, external_id, trace)

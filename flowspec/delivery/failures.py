@@ -91,7 +91,8 @@ class Failures:
 
     def _keep(self, letters: Sequence[DeadLetter]) -> None:
         run = self._run
-        rejecters = [reader for reader in run.readers if isinstance(reader, Rejecter)]
+        # With a second trigger nobody can tell whose record it is.
+        rejecters = [each for each in run.readers if isinstance(each, Rejecter)] if len(run.triggers) <= 1 else []
         # What was set aside is the system's no more.
         received = [letter for letter in letters if letter.known is None] if rejecters else []
         for reader in rejecters:

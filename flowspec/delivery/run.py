@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,13 @@ from flowspec.delivery.tally import Tally
 from flowspec.errors import FatalError
 
 if TYPE_CHECKING:
-    from flowspec.connectors import Reader, Writer
+    from flowspec.connectors import Reader, Trigger, Writer
     from flowspec.deadletters.letter import DeadLetter, Letter
     from flowspec.deadletters.readers import StoreLock
     from flowspec.journal.journal import Journal
     from flowspec.policies import StopAfter
     from flowspec.records import Record
+    from flowspec.steps.asking import Asker
 
 __all__ = ["FlowFailure", "FlowRun"]
 
@@ -47,10 +48,6 @@ class FlowFailure:
             shown = self.record.raw[:200]
             text += f" (record {self.record.external_id or self.record.meta}: {shown!r})"
         return text
-
-
-def _unknown(_: Record) -> None:
-    return None
 
 
 @dataclass
@@ -80,8 +77,10 @@ class FlowRun:
     readers: list[Reader] = field(default_factory=list)
     writers: list[Writer] = field(default_factory=list)
     locks: list[StoreLock] = field(default_factory=list)
-    identify: Callable[[Record], str | None] = _unknown
-    """What tells a record from all others, also when it comes again; the trigger knows."""
+    askers: list[Asker] = field(default_factory=list)
+    """What steps ask other systems by."""
+    triggers: dict[str, Trigger] = field(default_factory=dict)
+    """The trigger of the flow, as the empty text, and the other ones of joins, by the ids of these."""
     stop_after: StopAfter | None = None
     """How many failures stop the flow."""
     journal: Journal | None = None
@@ -98,6 +97,23 @@ class FlowRun:
     def is_replay(self) -> bool:
         """Whether dead letters are replayed: what fails stays one."""
         return self.replay is not None
+
+    @property
+    def data_has_ended(self) -> bool:
+        """Whether a flow that ends has had all its data. One that is stopped, or at its limit, goes on another time.
+
+        Each worker has to know that by itself, whatever the others know by then.
+        """
+        ends = self.until_idle is not None or all(trigger.ends for trigger in self.triggers.values())
+        return ends and self.limit is None and not self.stopping.is_set()
+
+    def identify(self, record: Record) -> str | None:
+        """What tells a record from all others, also when it comes again; None where that cannot be known."""
+        side, after = ("", "") if record.trace is None else (record.trace.side, record.trace.after)
+        # What a step with a memory made may have company of the same origin.
+        trigger = None if after else self.triggers.get(side)
+        identity = None if trigger is None else trigger.identity(record)
+        return identity if identity is None or not side else f"{side}/{identity}"
 
     def stop(self) -> None:
         """Ask the flow to end: the trigger takes no more, and what is under way is delivered and committed."""
@@ -165,6 +181,8 @@ class FlowRun:
         for reader in self.readers:
             reader.stop()
             reader.close(self.close_time)
+        for asker in self.askers:
+            asker.close()
         for writer in self.writers:
             writer.close()
         if self.journal is not None:

@@ -9,7 +9,7 @@ nothing: the snapshot of that partition cannot be taken before the write is done
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,25 @@ class SinkWriter:
     more is read, so memory stays bounded.
     """
 
-    def __init__(self, name: str, action: Action, run: FlowRun, on_error: ErrorPolicy = "dead_letter") -> None:
+    def __init__(
+        self,
+        name: str,
+        action: Action,
+        run: FlowRun,
+        on_error: ErrorPolicy = "dead_letter",
+        others: Collection[str] = (),
+    ) -> None:
+        """Open the writer of a sink.
+
+        Args:
+            name: Id of the sink.
+            action: The sink.
+            run: The run of the flow.
+            on_error: What happens to records that it refuses.
+            others: The ids of the sinks that get the same records.
+        """
         self._name = name
+        self._others = frozenset(others)
         self._run = run
         self._policy = on_error
         self._retry = on_error.retry if isinstance(on_error, RetryPolicy) else None
@@ -56,9 +73,9 @@ class SinkWriter:
         return []
 
     def _is_for_us(self, record: Record) -> bool:
-        """Whether no other sink refused it: then this one has it already."""
+        """Whether none of the others refused it: then this one has it already."""
         letter = None if record.trace is None else record.trace.letter
-        return letter is None or letter.sink in ("", self._name)
+        return letter is None or letter.sink not in self._others
 
     def _deliver(self, records: Sequence[Record], attempts: int = 0, first_try: float | None = None) -> None:
         backoff = Backoff() if self._retry is None else Backoff(self._retry.backoff, self._retry.max_backoff)

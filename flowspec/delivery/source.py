@@ -28,6 +28,9 @@ __all__ = ["TriggerSource"]
 
 _WAIT_ALONE = 0.05
 """Seconds to wait inside `read`: a record that arrives ends the wait at once, which no timer of Bytewax does."""
+_GATE_NAP = timedelta(milliseconds=2)
+"""How long a partition sleeps at the end of an epoch, which other processes or a recovery store have to end as well:
+without that Bytewax spins until they have, and takes the time from them."""
 _NAP = timedelta(milliseconds=10)
 """How long an idle partition that is not alone lets the others work. Epochs are common to all: a longer nap would hold
 up the busy ones, and without one Bytewax spins until the others have ended their epoch."""
@@ -36,19 +39,35 @@ up the busy ones, and without one Bytewax spins until the others have ended thei
 class TriggerSource(FixedPartitionedSource[Record, Position]):
     """A trigger as Bytewax sees it: at-least-once, committed when every sink has the records."""
 
-    def __init__(self, trigger: Trigger, run: FlowRun, sinks: Collection[str], *, retries: bool = True) -> None:
-        """Read a trigger for a flow with those sinks.
+    def __init__(
+        self,
+        trigger: Trigger,
+        run: FlowRun,
+        sinks: Collection[str] = (),
+        *,
+        retries: bool = True,
+        side: str | None = None,
+        alone: bool = True,
+        epoch: timedelta = timedelta(0),
+    ) -> None:
+        """Read a trigger for a flow.
 
         Args:
             trigger: What is read, but for a replay.
             run: The run of the flow.
-            sinks: Their ids.
+            sinks: The ids of its sinks.
             retries: Whether records that failed are read again when it is time.
+            side: Id of the join that the trigger is the other one of; None for the flow's own.
+            alone: Whether the flow has no other trigger.
+            epoch: How long epochs are; where each batch is one, they end at once.
         """
         self._trigger = trigger
         self._run = run
         self._sinks = sinks
         self._retries = retries
+        self._side = side
+        self._is_only = alone
+        self._epoch = epoch
         self._partitions: list[str] = []
 
     def list_parts(self) -> list[str]:
@@ -61,25 +80,32 @@ class TriggerSource(FixedPartitionedSource[Record, Position]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: Position | None) -> _Partition:
         """Open the reader of one partition."""
-        context = self._run.context("trigger")
+        context = self._run.context(self._side or "trigger")
+        if self._side is not None:
+            # What it keeps, and its consumer group, are its own.
+            context = replace(context, flow=f"{context.flow}.{self._side}")
         if self._run.replay is not None:
             replayed = LetterReader(self._run.store, self._run.replay, self._sinks)
-            return _Partition(replayed, self._trigger.batch_size, True, context.health, self._run)
-        with self._run.guard("trigger"):
+            return _Partition(replayed, self._trigger, context.health, self._run, alone=True, epoch=self._epoch)
+        with self._run.guard(context.health.name):
             reader = self._trigger.open(for_part, resume_state, context)
         self._run.readers.append(reader)
-        alone = len(self.list_parts()) == 1
+        alone = self._is_only and len(self.list_parts()) == 1
         if self._retries:
             reader = RetryingReader(reader, self._run.store, self._sinks)
             self._run.locks.append(reader.lock)
-        return _Partition(reader, self._trigger.batch_size, alone, context.health, self._run)
+        return _Partition(reader, self._trigger, context.health, self._run, alone=alone, epoch=self._epoch)
 
 
 class _Partition(StatefulSourcePartition[Record, Position]):
-    def __init__(self, reader: Reader, batch_size: int, alone: bool, health: Health, run: FlowRun) -> None:
+    def __init__(
+        self, reader: Reader, trigger: Trigger, health: Health, run: FlowRun, *, alone: bool, epoch: timedelta
+    ) -> None:
         self._reader = reader
-        self._batch_size = batch_size
+        self._batch_size = trigger.batch_size
+        self._resumes = trigger.resumes
         self._alone = alone
+        self._epoch = epoch.total_seconds() - _GATE_NAP.total_seconds() if epoch else float("inf")
         self._health = health
         self._run = run
         self._emitted: list[tuple[float, int]] = []
@@ -87,29 +113,39 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         self._closed: list[tuple[float, int]] = []
         """The same of the epochs that have ended and await the gate."""
         self._closed_at: Position = None
+        self._ended_at = 0.0
+        """When the last of those epochs ended."""
         self._idle_since = time.monotonic()
         self._napping = False
         self._ending = False
         self._batch = 0
+        self._epoch_ends_at = float("inf")
+        """When this call, or the next one, is the last of its epoch."""
 
     def next_batch(self) -> list[Record]:
-        with self._run.guard("trigger"):
+        with self._run.guard(self._health.name):
             self._commit()
             if self._ending or self._should_end():
                 return self._end()
             return self._read()
 
     def next_awake(self) -> datetime | None:
-        return datetime.now(timezone.utc) + _NAP if self._napping else None
+        if self._napping:
+            return datetime.now(timezone.utc) + _NAP
+        if time.monotonic() >= self._epoch_ends_at:
+            return datetime.now(timezone.utc) + _GATE_NAP
+        return None
 
     def snapshot(self) -> Position:
-        with self._run.guard("trigger"):
+        with self._run.guard(self._health.name):
             position = self._reader.position()
+            self._epoch_ends_at = time.monotonic() + self._epoch
             if self._emitted:
                 self._closed += self._emitted
                 self._closed_at = position
+                self._ended_at = time.monotonic()
                 self._emitted = []
-            return position
+            return position if self._resumes else None
 
     def _read(self) -> list[Record]:
         run = self._run
@@ -153,6 +189,7 @@ class _Partition(StatefulSourcePartition[Record, Position]):
         for emitted_at, count in self._closed:
             tally.latencies.add(now - emitted_at, count)
             tally.in_flight -= count
+        tally.commit_latencies.add(now - self._ended_at)
         self._closed = []
         self._idle_since = now
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flowspec.deadletters.letter import DeadLetter
+from flowspec.delivery.asking import Asking
 from flowspec.delivery.backoff import Backoff
 from flowspec.errors import FatalError, RecordError, TransientError
+from flowspec.policies import RetryPolicy
 from flowspec.records import Trace
+from flowspec.steps.asking import Asker
 
 if TYPE_CHECKING:
     from flowspec.delivery.health import Health
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from flowspec.formats import Decoder
     from flowspec.policies import ErrorPolicy
     from flowspec.records import Record
+    from flowspec.stateful.operator import Passing
     from flowspec.steps.base import Step, Transform
 
 __all__ = ["FusedSteps", "Stage", "decode_stage", "external_id_stage", "step_stage", "undecodable_stage"]
@@ -36,6 +40,8 @@ class Stage:
     transform: Transform
     on_error: ErrorPolicy = "dead_letter"
     batched: bool = True
+    counts: bool = True
+    """Whether what it does is counted here, and not where its records go."""
 
 
 def decode_stage(decode: Decoder, name: str, run: FlowRun) -> Stage:
@@ -113,9 +119,12 @@ def external_id_stage(expression: Expression) -> Stage:
     return Stage("external_id", transform)
 
 
-def step_stage(name: str, step: Step, on_error: ErrorPolicy) -> Stage:
+def step_stage(name: str, step: Step, on_error: ErrorPolicy, run: FlowRun) -> Stage:
     """The stage of a step of the spec, with the policy of a flow for steps that have none."""
-    return Stage(name, step.build(), step.on_error or on_error, step.batched)
+    transform, policy = step.build(), step.on_error or on_error
+    if isinstance(transform, Asker):
+        transform = Asking(transform, name, run, waits=not isinstance(policy, RetryPolicy))
+    return Stage(name, transform, policy, step.batched)
 
 
 class FusedSteps:
@@ -125,20 +134,33 @@ class FusedSteps:
     returns, what becomes of it is settled.
     """
 
-    def __init__(self, stages: Sequence[Stage], run: FlowRun) -> None:
+    def __init__(self, stages: Sequence[Stage], run: FlowRun, passing: Passing | None = None) -> None:
+        """Fuse stages.
+
+        Args:
+            stages: What happens to records, in order.
+            run: The run of the flow.
+            passing: Tells the records that it happens to, in a flow that remembers.
+        """
         self._stages = stages
         self._run = run
+        self._passing = passing
 
     def __call__(self, records: list[Record]) -> list[Record]:
         """Run one batch through all stages."""
         with self._run.guard("steps"):
+            past: list[Record] = []
+            if self._passing is not None:
+                records, past = self._passing.sorted(records)
             for stage in self._stages:
                 if not records:
                     break
                 records = self._apply(stage, records)
-            return records
+            return [*records, *past] if past else records
 
     def _apply(self, stage: Stage, records: list[Record]) -> list[Record]:
+        if isinstance(stage.transform, Asking):
+            return self._asked(stage, stage.transform, records)
         if stage.batched:
             try:
                 kept = stage.transform(records)
@@ -172,6 +194,19 @@ class FusedSteps:
         self._run.failures.settle(failed, stage.on_error)
         return kept
 
+    def _asked(self, stage: Stage, asking: Asking, records: list[Record]) -> list[Record]:
+        tried = time.time()
+        kept, failed = asking.settled(records)
+        letters = [DeadLetter(record, stage.name, error, attempts=1, first_try=tried) for record, error in failed]
+        for letter in letters:
+            if stage.on_error == "stop" or isinstance(letter.error, FatalError):
+                self._run.stop_for(letter)
+        self._count(stage, len(kept), len(records) - len(kept) - len(failed))
+        if len(kept) + len(failed) < len(records):
+            self._note_filtered(stage, records, [*kept, *(record for record, _ in failed)])
+        self._run.failures.settle(letters, stage.on_error)
+        return kept
+
     def _note_filtered(self, stage: Stage, records: Sequence[Record], kept: Sequence[Record]) -> None:
         journal = self._run.journal
         if journal is not None and journal.keeps_all:
@@ -179,6 +214,8 @@ class FusedSteps:
             journal.filtered([record for record in records if id(record) not in stay], stage.name)
 
     def _count(self, stage: Stage, passed: int, filtered: int) -> None:
+        if not stage.counts:
+            return
         counts = self._run.tally.places[stage.name]
         counts.passed += passed
         counts.filtered += filtered

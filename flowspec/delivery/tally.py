@@ -53,6 +53,8 @@ class Counts:
     """Records that failed for good: dead letters, and those that `skip` let go."""
     retried: int = 0
     """Records that failed and are tried again."""
+    absorbed: int = 0
+    """Records that are part of what a step remembers; what comes of it has passed."""
 
     def merge(self, other: Counts) -> None:
         """Add what `other` counted."""
@@ -60,6 +62,7 @@ class Counts:
         self.filtered += other.filtered
         self.failed += other.failed
         self.retried += other.retried
+        self.absorbed += other.absorbed
 
 
 @dataclass
@@ -78,12 +81,16 @@ class Tally:
     """Those of them that were kept."""
     retried: int = 0
     """Records that failed and were set aside to be tried again; when they are, they are received again."""
+    absorbed: int = 0
+    """Records that are part of what a step remembers; what comes of it is delivered."""
     in_flight: int = 0
     """Records handed to the flow of which the trigger's system does not yet know that they are delivered."""
     last_record_at: float = 0.0
     """When the last record was received, in seconds since the epoch; 0 before the first."""
     latencies: Latencies = field(default_factory=Latencies)
     """Seconds from a record's arrival in the flow to its commit."""
+    commit_latencies: Latencies = field(default_factory=Latencies)
+    """Seconds from the end of an epoch to its commit, once for each commit."""
     places: defaultdict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
     """The same by the ids of steps and sinks; `decode` and `external_id` are there as well."""
 
@@ -95,8 +102,10 @@ class Tally:
         self.failed += other.failed
         self.dead_letters += other.dead_letters
         self.retried += other.retried
+        self.absorbed += other.absorbed
         self.in_flight += other.in_flight
         self.last_record_at = max(self.last_record_at, other.last_record_at)
         self.latencies.merge(other.latencies)
+        self.commit_latencies.merge(other.commit_latencies)
         for name, counts in other.places.items():
             self.places[name].merge(counts)

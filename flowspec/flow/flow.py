@@ -171,12 +171,21 @@ class Flow:
         spec = self.spec
         return Running(spec, FlowRun(spec.name, Path(state_dir), limit=limit, until_idle=until_idle), timeout)
 
-    def test(self, given: Sequence[Any], expect: dict[str, Any] | None = None) -> Outcome:
+    def test(
+        self,
+        given: Sequence[Any],
+        expect: dict[str, Any] | None = None,
+        *,
+        joined: dict[str, Sequence[Any]] | None = None,
+        answers: dict[str, dict[str, Any]] | None = None,
+    ) -> Outcome:
         """Run records through the steps, between a trigger and sinks in memory; nothing is connected.
 
         Args:
             given: The records, as the tests of a spec have them: bodies, or objects with `body` or `payload`.
             expect: What is expected, as the tests of a spec have it: `{"sink": [...], "dead_letters": [...]}`.
+            joined: The records of the other triggers of `join` steps, by the ids of the steps.
+            answers: What other systems answer to steps that ask them, as the tests of a spec have it.
 
         Returns:
             What the flow made of them.
@@ -187,7 +196,7 @@ class Flow:
         """
         from flowspec.flow.tried import tried
 
-        return tried(self.spec, given, expect)
+        return tried(self.spec, given, expect, answers, joined)
 
     def graph(self) -> Graph:
         """The parts of the flow: a picture in a notebook, text in a terminal, and `as_mermaid()` for a README.

@@ -35,6 +35,14 @@ class Look:
     outcome: Outcome
     reason: str = ""
     """Why it failed."""
+    branch: str = ""
+    """The branch that the step sent it to, where it has branches and one is for it."""
+
+    @property
+    def fate(self) -> str:
+        """What became of it, in words."""
+        branch = f" to {self.branch}" if self.branch else ""
+        return f"{self.outcome}{branch}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,13 @@ def _made(number: int, preview: Preview, step: str) -> Iterator[Look]:
         if passage.error is not None:
             yield _failed(number, passage, passage.came.body)
         elif not passage.left:
-            yield Look(number, plain(passage.came.body), "dropped")
+            yield Look(number, plain(passage.came.body), "dropped", branch=passage.branch or "")
         for record in passage.left:
-            yield _passed(number, record)
+            yield _passed(number, record, passage.branch or "")
 
 
-def _passed(number: int, record: Record) -> Look:
-    return Look(number, plain(record.body), "passed")
+def _passed(number: int, record: Record, branch: str = "") -> Look:
+    return Look(number, plain(record.body), "passed", branch=branch)
 
 
 def _failed(number: int, passage: Passage, body: Any) -> Look:
@@ -119,12 +127,8 @@ def _row(body: Any) -> dict[str, Any]:
 def _lines(step: Step) -> Iterator[str]:
     yield str(step)
     for look in step.records:
-        reason = f": {look.reason}" if look.reason else ""
-        yield (
-            f"  {look.number:>3}  "
-            + ("" if look.outcome == "passed" else f"{look.outcome}{reason}  ")
-            + _text(look.body)
-        )
+        fate = "" if look.fate == "passed" else f"{look.fate}  "
+        yield f"  {look.number:>3}  {fate}{_text(look.body)}"
 
 
 def _tables(step: Step) -> Iterator[str]:
@@ -134,7 +138,7 @@ def _tables(step: Step) -> Iterator[str]:
     fields = list(dict.fromkeys(name for body in bodies for name in body))
     shown = fields[:_MOST_COLUMNS]
     more = ["..."] if len(fields) > len(shown) else []
-    outcomes = [look.outcome + (f": {look.reason}" if look.reason else "") for look in step.records]
+    outcomes = [look.fate for look in step.records]
     yield table(
         ["", "outcome", *map(str, shown), *more],
         [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from flowspec.errors import FlowError
+from flowspec.execution import execute
 from flowspec.flow.html import heading, table
 from flowspec.flow.quiet import quiet
 
@@ -26,7 +26,7 @@ _LOOK = 0.5
 _SPARE_TIME = 2.0
 """Seconds beyond its time that a drain has before the process ends without it."""
 
-_COUNTS = ("passed", "filtered", "failed", "retried")
+_COUNTS = ("passed", "filtered", "failed", "retried", "absorbed")
 
 _log = logging.getLogger(__name__)
 _running: dict[tuple[str, Path], Running] = {}
@@ -139,19 +139,10 @@ class Running:
         )
 
     def _work(self) -> None:
-        from bytewax.testing import run_main
-
-        from flowspec.compiler import compile_flow, epoch_interval
-
-        # Its mere presence would start a web server.
-        os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
         atexit.register(self._end)
         try:
             with quiet():
-                try:
-                    run_main(compile_flow(self._spec, self._run), epoch_interval=epoch_interval(self._run))
-                finally:
-                    self._run.close()
+                execute(self._spec, self._run)
         except BaseException as error:  # noqa: BLE001 - Rust's panics are no Exceptions
             failure = self._run.failure
             self._error = str(failure or error) or type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 __all__ = ["tried"]
 
 
-def tried(spec: FlowSpec, given: Sequence[Any], expect: dict[str, Any] | None) -> Outcome:
+def tried(
+    spec: FlowSpec,
+    given: Sequence[Any],
+    expect: dict[str, Any] | None,
+    answers: Mapping[str, Any] | None = None,
+    joined: Mapping[str, Sequence[Any]] | None = None,
+) -> Outcome:
     """Run records through a flow, without its systems.
 
     Raises:
         AssertionError: something else than what is expected came out, with the difference.
         SpecError: what is given or expected is not written right, or does not go with the flow.
     """
-    written = {"name": spec.name, "given": list(given), "expect": expect or {}}
+    beside = {"joined": {name: list(records) for name, records in (joined or {}).items()}, "answers": answers or {}}
+    written = {"name": spec.name, "given": list(given), **beside, "expect": expect or {}}
     document = Document("test", written, {}, {})
     try:
         test = SpecTest.model_validate(written)

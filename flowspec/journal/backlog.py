@@ -87,7 +87,7 @@ class Backlog:
 
     def _weigh(self, chunk: Chunk, sign: int) -> None:
         self._count += sign * chunk.count
-        self._bytes += sign * len(chunk.rows)
+        self._bytes += sign * chunk.size
 
     def _drop(self) -> None:
         while self._chunks and (self._count > self._most or self._bytes > self._most_bytes):

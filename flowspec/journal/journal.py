@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -13,10 +12,11 @@ import orjson
 
 from flowspec.deadletters.letter import error_of
 from flowspec.errors import FlowError
+from flowspec.journal.batches import Columns, packed
 from flowspec.journal.journalist import Journalist
 from flowspec.journal.privacy import Privacy, clean, is_small
 from flowspec.journal.settings import JournalChoice, JournalSettings
-from flowspec.journal.store import Chunk, JournalStore, Outcome
+from flowspec.journal.store import Batch, Chunk, JournalStore, Outcome
 from flowspec.records import Record, Trace
 
 if TYPE_CHECKING:
@@ -32,16 +32,15 @@ _LONGEST_ORIGIN = 300
 """Characters of an origin that is made of all that the trigger's system says."""
 _LONGEST_VALUE = 100
 """Characters of a value in it: receipts and tokens are longer, and tell nobody anything."""
-_MANY = 20
-"""Records that are worth a statement of their own."""
+_MANY = 50
+"""Records that are worth a row of the file together."""
 _NUL = b"\\u0000"
 
 _T = TypeVar("_T")
 _Row: TypeAlias = tuple[Any, ...]
 """A row of a `Chunk`."""
-_Common: TypeAlias = "tuple[float, float | None, int, int] | None"
-_Described: TypeAlias = tuple[list[_Row], _Common]
-"""The rows of a `Chunk`, and what they have in common."""
+_NOWHERE = Trace()
+"""Where a record has been of which that is not known."""
 
 
 class Journal:
@@ -76,9 +75,9 @@ class Journal:
         self.keeps_all = settings.level == "all"
         """Whether it is told of every record."""
         self._trigger = trigger
-        self._identifying = _getter(trigger.identified_by)
         self._writing: Journalist | None = None
         self._has_failed = False
+        self._last_described: tuple[dict[str, Any], str] = ({}, "")
         if settings.level != "off":
             store = JournalStore(flow, state_dir, worker, settings.level, settings.keep)
             self._privacy = Privacy(settings, store.path.parent)
@@ -117,36 +116,58 @@ class Journal:
             self._note(outcome, place, [letter for letter in letters if letter.step == place], self._failed)
 
     def _note(
-        self, outcome: Outcome, place: str, items: Sequence[_T], describe: Callable[[Sequence[_T], float], _Described]
+        self,
+        outcome: Outcome,
+        place: str,
+        items: Sequence[_T],
+        describe: Callable[[Outcome, str, Sequence[_T], float], Chunk],
     ) -> None:
         if not items or self._writing is None:
             return
         try:
-            rows, common = describe(items, time())
-            self._writing.write(Chunk(outcome, place, len(items), _packed(rows), common))
+            self._writing.write(describe(outcome, place, items, time()))
         except Exception:  # noqa: BLE001 - see below
             # A mistake of the journal's, or of a trigger's `identity`, must cost an entry and not the flow.
             if not self._has_failed:
                 _log.exception("the journal cannot describe a record; this is said once")
             self._has_failed = True
 
-    def _passed(self, records: Sequence[Record], now: float) -> _Described:
-        trace = records[0].trace
-        # Small ones of a place are written together, which alike ones of different batches are not.
-        if len(records) >= _MANY and trace is not None and trace.letter is None and self._privacy.is_plain:
-            identifying = self._identifying
+    def _passed(self, outcome: Outcome, place: str, records: Sequence[Record], now: float) -> Chunk:
+        if len(records) >= _MANY and self._privacy.is_plain and (columns := self._columns(records)):
             try:
-                if identifying is not None and all(record.trace is trace for record in records):
-                    rows: list[_Row] = [(record.external_id, identifying(record.meta)) for record in records]
-                    if not any(None in origin for _, origin in rows):
-                        return rows, (now, trace.received_at or None, 1, trace.batch)
-            except KeyError:
-                # One of them has not what would identify it.
+                external_ids = orjson.dumps([record.external_id for record in records])
+                content = packed(columns)
+            except TypeError:
+                # What JSON does not have is told apart one by one.
                 pass
-        return [self._row(record, now) for record in records], None
+            else:
+                if _NUL not in external_ids and _NUL not in content:
+                    return Batch(outcome, place, len(records), content, now, external_ids)
+        return Chunk(outcome, place, len(records), _rows([self._row(record, now) for record in records]))
+
+    def _columns(self, records: Sequence[Record]) -> Columns | None:
+        """What is kept of many records beside their External IDs; None where one of them failed before."""
+        traces = [record.trace or _NOWHERE for record in records]
+        if traces[0] is traces[-1] and traces.count(traces[0]) == len(traces):
+            # All that a stream hands over together have one.
+            traces = traces[:1]
+        if any(trace.letter for trace in traces):
+            return None
+        times, batches = [trace.received_at for trace in traces], [trace.batch for trace in traces]
+        return [times, batches, *self._origins(records)]
+
+    def _origins(self, records: Sequence[Record]) -> list[list[Any]]:
+        metas = [record.meta for record in records]
+        try:
+            columns = [[meta[name] for meta in metas] for name in self._trigger.identified_by]
+        except KeyError:
+            columns = []
+        if not columns or any(None in column for column in columns):
+            return [["/".join(map(str, self._origin(record))) for record in records]]
+        return columns
 
     def _row(self, record: Record, now: float) -> _Row:
-        trace = record.trace or Trace()
+        trace = record.trace or _NOWHERE
         return (
             now,
             trace.received_at or None,
@@ -158,12 +179,12 @@ class Journal:
             self._privacy.fields(record.body),
         )
 
-    def _failed(self, letters: Sequence[DeadLetter], now: float) -> _Described:
-        return [self._failure(letter, now) for letter in letters], None
+    def _failed(self, outcome: Outcome, place: str, letters: Sequence[DeadLetter], now: float) -> Chunk:
+        return Chunk(outcome, place, len(letters), _rows([self._failure(letter, now) for letter in letters]))
 
     def _failure(self, letter: DeadLetter, now: float) -> _Row:
         record = letter.record
-        trace = record.trace or Trace()
+        trace = record.trace or _NOWHERE
         return (
             now,
             trace.received_at or letter.first_try,
@@ -176,21 +197,19 @@ class Journal:
         )
 
     def _origin(self, record: Record) -> Sequence[Any]:
-        if self._identifying is not None:
-            values = [record.meta.get(name) for name in self._trigger.identified_by]
-            if None not in values:
-                return values
-        return [self._trigger.identity(record) or _described(record.meta)]
+        values = [record.meta.get(name) for name in self._trigger.identified_by]
+        if values and None not in values:
+            return values
+        return [self._trigger.identity(record) or self._described(record.meta)]
+
+    def _described(self, meta: dict[str, Any]) -> str:
+        # Often the system says the same of one record after the other.
+        if meta != self._last_described[0]:
+            self._last_described = (meta, _described(meta))
+        return self._last_described[1]
 
 
-def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]] | None:
-    """Takes the values of several keys out of a dictionary."""
-    if len(names) > 1:
-        return itemgetter(*names)
-    return (lambda meta: (meta[names[0]],)) if names else None
-
-
-def _packed(rows: list[_Row]) -> bytes:
+def _rows(rows: list[_Row]) -> bytes:
     """Rows as JSON, without the brackets around all."""
     try:
         text = orjson.dumps(rows)

@@ -22,13 +22,13 @@ _log = logging.getLogger(__name__)
 
 _INTERVAL = 1.0
 """Seconds between two times of writing."""
-_AT_ONCE = 10_000
+_AT_ONCE = 50_000
 """Executions of a transaction; when so many wait, they are written at once."""
 _MOST = 200_000
 _MOST_BYTES = 64 * 1024**2
 """What waits at most: some seconds of a fast flow."""
-_PRUNED = 5_000
-"""Executions that are removed in a transaction."""
+_PRUNED = 100
+"""Rows that are removed in a transaction beside twice as many as came, so that a lower limit is reached one day."""
 _LOOK = 60.0
 """Seconds between two looks for what is too old, where nothing is written."""
 _CLOSE = 5.0
@@ -54,7 +54,10 @@ class Journalist:
         self._problem: str | None = None
         """Why the last attempt failed."""
         self._said_gap = False
+        self._written = 0
+        """Rows since the last look for what is too old."""
         self._look_at = 0.0
+        self._count_at = 0.0
         self._wake = threading.Event()
         self._closing = threading.Event()
         # A daemon: a disk that hangs must not hold up the end of the process.
@@ -92,9 +95,12 @@ class Journalist:
     def _flush(self) -> bool:
         """Write all that waits; answers whether that worked."""
         try:
-            written = self._write_backlog()
-            self._write_counts()
-            self._prune(written)
+            self._write_backlog()
+            # Each statement takes the interpreter's lock twice, for which it waits beside a busy flow.
+            if self._closing.is_set() or time.monotonic() >= self._count_at:
+                self._write_counts()
+                self._prune()
+                self._count_at = time.monotonic() + _INTERVAL
         except (sqlite3.Error, OSError, FatalError) as error:
             self._failed(str(error))
             return False
@@ -105,18 +111,15 @@ class Journalist:
         self._succeeded()
         return True
 
-    def _write_backlog(self) -> int:
-        written = 0
+    def _write_backlog(self) -> None:
         while chunks := self._backlog.take(_AT_ONCE):
             try:
-                self._store.add(chunks)
+                self._written += self._store.add(chunks)
             except BaseException:
                 self._backlog.put_back(chunks)
                 raise
-            written += sum(chunk.count for chunk in chunks)
             self._write_gap()
         self._write_gap()
-        return written
 
     def _write_gap(self) -> None:
         gap = self._backlog.gap
@@ -136,11 +139,11 @@ class Journalist:
             self._store.count(counts - self._counted)
             self._counted = counts
 
-    def _prune(self, written: int) -> None:
-        if not self._store.path.exists() or (not written and time.monotonic() < self._look_at):
+    def _prune(self) -> None:
+        if not self._store.path.exists() or (not self._written and time.monotonic() < self._look_at):
             return
-        # Twice as many as came, so that a limit that was lowered is reached one day.
-        more = all(self._store.prune(_PRUNED) for _ in range(1 + 2 * written // _PRUNED))
+        more = self._store.prune(2 * self._written + _PRUNED)
+        self._written = 0
         self._look_at = time.monotonic() + (_INTERVAL if more else _LOOK)
 
     def _failed(self, problem: str) -> None:

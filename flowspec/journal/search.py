@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import contains
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
@@ -13,8 +15,9 @@ from urllib.parse import quote
 import orjson
 
 from flowspec.errors import FatalError
-from flowspec.journal.privacy import Masks
-from flowspec.journal.store import OUTCOMES, SEGMENT, VERSION, Counted, Outcome, journal_path
+from flowspec.journal.batches import unpacked
+from flowspec.journal.privacy import Masks, clean
+from flowspec.journal.store import OUTCOMES, SEGMENT, Counted, Outcome, journal_path, version_problem
 
 __all__ = ["STATUSES", "Execution", "Gap", "JournalReader", "Search", "Status"]
 
@@ -33,16 +36,19 @@ _BUSY = 5.0
 _PAGE = 1000
 _COLUMNS = (
     "id", "received_at", "ended_at", "outcome", "place", "attempts", "external_id", "origin", "batch", "worker",
-    "error", "fields",
+    "error", "fields", "external_ids", "columns",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM executions WHERE"  # noqa: S608 - made of our own words
-_IN_SEGMENTS = f"""
-id >> {SEGMENT} IN (
-    WITH RECURSIVE segments(number) AS (
-        SELECT (SELECT min(id) FROM executions) >> {SEGMENT} UNION ALL
-        SELECT number + 1 FROM segments WHERE number < (SELECT max(id) FROM executions) >> {SEGMENT}
-    ) SELECT number FROM segments
-) AND external_id IN (?, ?)
+_BY_EXTERNAL_ID = f"""
+id IN (
+    SELECT id FROM executions WHERE id >> {SEGMENT} IN (
+        WITH RECURSIVE segments(number) AS (
+            SELECT (SELECT min(id) FROM executions) >> {SEGMENT} UNION ALL
+            SELECT number + 1 FROM segments WHERE number < (SELECT max(id) FROM executions) >> {SEGMENT}
+        ) SELECT number FROM segments
+    ) AND external_id IN (?, ?)
+    UNION ALL SELECT id FROM executions WHERE external_ids IS NOT NULL AND contains(external_ids, ?)
+)
 """  # noqa: S608 - made of our own words
 _WRITTEN_SINCE = """
 id >= (SELECT first_id FROM minutes WHERE minute >= ? ORDER BY minute LIMIT 1) AND ended_at >= ?
@@ -54,6 +60,7 @@ class Execution:
     """What happened to a record once: a redelivery is one more, and each sink has one of its own."""
 
     id: int
+    """Grows with what is written; those of a batch have the same."""
     received_at: float | None
     """Seconds since the epoch; None where the journal was not told."""
     ended_at: float
@@ -109,8 +116,9 @@ class Search:
         # A column with a sign before it is not looked up in an index: that of External IDs is the one to take.
         sign = "" if self.external_id is None else "+"
         if self.external_id is not None:
-            terms.append(_IN_SEGMENTS)
-            values += [self.external_id, masks.known(self.external_id)]
+            terms.append(_BY_EXTERNAL_ID)
+            wanted = clean(self.external_id)
+            values += [wanted, masks.known(wanted), orjson.dumps(wanted)]
         if self.status is not None:
             numbers = [OUTCOMES.index(outcome) for outcome in STATUSES[self.status]]
             terms.append(f"{sign}outcome IN ({', '.join(map(str, numbers))})")
@@ -121,6 +129,29 @@ class Search:
             terms.append(_WRITTEN_SINCE)
             values += [self.since // 60, self.since]
         return " AND ".join(terms) or "TRUE", values
+
+    def of_row(self, row: tuple[Any, ...]) -> list[Execution]:
+        """What is meant of the executions of a row that was found."""
+        named = dict(zip(_COLUMNS, row, strict=True))
+        external_ids, columns = named.pop("external_ids"), named.pop("columns")
+        named["outcome"] = OUTCOMES[named["outcome"]]
+        if external_ids is None:
+            fields = None if named["fields"] is None else orjson.loads(named["fields"])
+            return [Execution(**{**named, "origin": _origin(orjson.loads(named["origin"])), "fields": fields})]
+        wanted = None if self.external_id is None else clean(self.external_id)
+        return [
+            Execution(
+                **{
+                    **named,
+                    "external_id": external_id,
+                    "received_at": received_at or None,
+                    "batch": batch,
+                    "origin": _origin(origin),
+                }
+            )
+            for external_id, received_at, batch, *origin in unpacked(external_ids, columns)
+            if wanted is None or external_id == wanted
+        ]
 
 
 class JournalReader:
@@ -147,26 +178,24 @@ class JournalReader:
         with self._connection() as connection:
             connection.execute("BEGIN")
             last = connection.execute("SELECT ifnull(max(id), 0) FROM executions").fetchone()[0]
-            rows = connection.execute(_latest(condition), (*values, most)).fetchall()
+            rows = connection.execute(_latest(condition), (*values, most))
+            newest_first = chain.from_iterable(reversed(search.of_row(row)) for row in rows)
+            found = list(islice(newest_first, most))[::-1]
         # Executions are written some at a time, by several workers.
-        return sorted(map(_execution, rows), key=lambda each: (each.ended_at, each.id)), int(last)
+        return sorted(found, key=lambda each: (each.ended_at, each.id)), int(last)
 
     def after(self, last: int, search: Search) -> tuple[list[Execution], int]:
-        """Executions that were written after an id, in the order of that, and the id of the last one that was."""
+        """The next executions that were written after an id, in the order of that, and the id to go on after."""
         condition, values = search.condition(self._masks)
         with self._connection() as connection:
             connection.execute("BEGIN")
-            found = connection.execute(
-                "SELECT max(id) FROM (SELECT id FROM executions WHERE id > ? LIMIT ?)", (last, _PAGE)
-            )
-            newest = found.fetchone()[0]
-            if newest is None:
-                return [], last
-            rows = connection.execute(
-                f"{_SELECT} id > ? AND id <= ? AND {condition} ORDER BY id",
-                (last, newest, *values),
-            ).fetchall()
-        return [_execution(row) for row in rows], int(newest)
+            newest = connection.execute("SELECT ifnull(max(id), 0) FROM executions").fetchone()[0]
+            found: list[Execution] = []
+            for row in connection.execute(f"{_SELECT} id > ? AND {condition} ORDER BY id", (last, *values)):
+                found += search.of_row(row)
+                if len(found) >= _PAGE:
+                    return found, found[-1].id
+        return found, max(last, newest)
 
     def counted(self, since: float | None) -> tuple[float, Counted] | None:
         """What was counted from a time on, and from which minute on that is, in seconds since the epoch."""
@@ -216,10 +245,11 @@ class JournalReader:
         except BaseException:
             connection.close()
             raise
-        if version > VERSION:
+        if problem := version_problem(version):
             connection.close()
-            msg = f"the journal {self.path} was made by a newer version of this program; update it"
+            msg = f"the journal {self.path} {problem}"
             raise FatalError(msg)
+        connection.create_function("contains", 2, contains, deterministic=True)
         return connection
 
 
@@ -227,8 +257,5 @@ def _latest(condition: str) -> str:
     return f"{_SELECT} {condition} ORDER BY id DESC LIMIT ?"
 
 
-def _execution(row: tuple[Any, ...]) -> Execution:
-    named = dict(zip(_COLUMNS, row, strict=True))
-    fields = None if named["fields"] is None else orjson.loads(named["fields"])
-    origin = "/".join(map(str, orjson.loads(named["origin"])))
-    return Execution(**{**named, "outcome": OUTCOMES[named["outcome"]], "origin": origin, "fields": fields})
+def _origin(parts: Sequence[Any]) -> str:
+    return "/".join(map(str, parts))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -15,9 +16,12 @@ from flowspec.errors import FatalError
 if TYPE_CHECKING:
     from flowspec.journal.settings import JournalLevel, Keep
 
-__all__ = ["OUTCOMES", "SEGMENT", "VERSION", "Chunk", "Counted", "JournalStore", "Outcome", "journal_path"]
+__all__ = [
+    "OUTCOMES", "SEGMENT", "VERSION", "Batch", "Chunk", "Counted", "JournalStore", "Outcome", "journal_path",
+    "version_problem",
+]  # fmt: skip
 
-VERSION = 1
+VERSION = 2
 Outcome: TypeAlias = Literal["delivered", "filtered", "retried", "skipped", "dead"]
 
 OUTCOMES: tuple[Outcome, ...] = ("delivered", "filtered", "retried", "skipped", "dead")
@@ -27,8 +31,6 @@ SEGMENT = 16
 any order, changes another page; in a segment many change the same, so that writing costs a fraction, however long
 the journal is. A search looks into each segment."""
 
-_OWN = 3
-"""Values beside the rows that have the others themselves."""
 _BUSY = 2.0
 """Seconds that a transaction waits for those of other processes."""
 _CACHE_KIB = 8192
@@ -40,10 +42,11 @@ _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS executions(
     id INTEGER PRIMARY KEY AUTOINCREMENT, ended_at REAL NOT NULL, received_at REAL, external_id TEXT, origin TEXT,
     outcome INTEGER NOT NULL, place TEXT NOT NULL, attempts INTEGER NOT NULL, batch INTEGER, worker INTEGER NOT NULL,
-    error TEXT, fields TEXT
+    error TEXT, fields TEXT, external_ids BLOB, columns BLOB
 );
 CREATE INDEX IF NOT EXISTS executions_external_id ON executions(id >> {SEGMENT}, external_id)
     WHERE external_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS executions_batches ON executions(id) WHERE external_ids IS NOT NULL;
 CREATE INDEX IF NOT EXISTS executions_outcome ON executions(outcome) WHERE outcome > 1;
 CREATE TABLE IF NOT EXISTS minutes(minute INTEGER PRIMARY KEY, first_id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS counts(
@@ -67,11 +70,8 @@ INSERT INTO executions(
     json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
     ?, ?, ? FROM json_each(?)
 """
-# Half of what a row costs is taking it apart.
-_ADD_ALIKE = """
-INSERT INTO executions(ended_at, received_at, attempts, batch, external_id, origin, outcome, place, worker)
-SELECT ?, ?, ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?, ?, ? FROM json_each(?)
-"""
+_ADD_BATCHES = "INSERT INTO executions(ended_at, outcome, place, attempts, worker, external_ids, columns) VALUES "
+_BATCH_VALUES = "(?, ?, ?, 1, ?, ?, ?)"
 # An index of times would cost more than that of External IDs; rows are in the order in which they were written.
 _MARK = "INSERT OR IGNORE INTO minutes SELECT ?, ifnull(max(id), 0) + 1 FROM executions"
 _COUNT = """
@@ -91,19 +91,45 @@ def journal_path(flow: str, state_dir: Path) -> Path:
     return state_dir / "journal" / f"{flow}.sqlite"
 
 
+def version_problem(version: int) -> str | None:
+    """Why a journal that has this version cannot be used; 0 is that of a file in which nothing is yet."""
+    if version > VERSION:
+        return "was made by a newer version of this program; update it"
+    if 0 < version < VERSION:
+        return "was made by an older version of this program, which kept it differently; remove it to begin anew"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Executions that ended together, at the same place, the same way."""
+    """Executions that ended together, at the same place, the same way; each has a row of its own."""
 
     outcome: Outcome
     place: str
     """Id of the step or sink."""
     count: int
-    rows: bytes
+    content: bytes
     """JSON of each, without the brackets around all: `[ended_at, received_at, external_id, origin, attempts, batch]`,
     where `origin` is a list, and behind them `error` and `fields` where there are such."""
-    common: tuple[float, float | None, int, int] | None = None
-    """`ended_at`, `received_at`, `attempts` and `batch` of all of them; their rows are `[external_id, origin]` then."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Chunk):
+    """Many that went well at the first attempt; they have one row together, with `packed` columns as its content."""
+
+    ended_at: float
+    external_ids: bytes
+    """JSON of them, which a search reads through."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.content) + len(self.external_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +164,25 @@ class JournalStore:
         self._keep = keep
         self._opened: sqlite3.Connection | None = None
 
-    def add(self, chunks: Sequence[Chunk]) -> None:
-        """Write executions."""
-        together: dict[tuple[Any, ...], list[bytes]] = {}
+    def add(self, chunks: Sequence[Chunk]) -> int:
+        """Write executions; answers how many rows they have."""
+        together: dict[tuple[int, str], list[bytes]] = {}
+        batches: list[tuple[Any, ...]] = []
         for chunk in chunks:
-            values = (*(chunk.common or ()), OUTCOMES.index(chunk.outcome), chunk.place, self._worker)
-            together.setdefault(values, []).append(chunk.rows)
+            number = OUTCOMES.index(chunk.outcome)
+            if isinstance(chunk, Batch):
+                batches.append((chunk.ended_at, number, chunk.place, self._worker, chunk.external_ids, chunk.content))
+            else:
+                together.setdefault((number, chunk.place), []).append(chunk.content)
         with self._transaction() as connection:
             connection.execute(_MARK, (int(time.time() // 60),))
-            for values, rows in together.items():
+            if batches:
+                values = ", ".join([_BATCH_VALUES] * len(batches))
+                connection.execute(_ADD_BATCHES + values, tuple(chain.from_iterable(batches)))
+            for (number, place), rows in together.items():
                 text = (b"[" + b",".join(rows) + b"]").decode()
-                connection.execute(_ADD if len(values) == _OWN else _ADD_ALIKE, (*values, text))
+                connection.execute(_ADD, (number, place, self._worker, text))
+        return sum(1 if isinstance(chunk, Batch) else chunk.count for chunk in chunks)
 
     def count(self, counted: Counted) -> None:
         """Add to the counts of the minute."""
@@ -161,19 +195,22 @@ class JournalStore:
             connection.execute(_GAP, (since, self._worker, time.time(), lost, reason))
 
     def prune(self, most: int) -> bool:
-        """Remove at most `most` executions that are too old or too many; answers whether there may be more of them."""
+        """Remove at most `most` rows that are too old or too much; answers whether there may be more of them."""
         too_old = time.time() - self._keep.age
         removed = 0
         with self._transaction() as connection:
-            oldest = connection.execute("SELECT id, ended_at FROM executions ORDER BY id LIMIT 1").fetchone()
+            first, last = connection.execute("SELECT min(id), max(id) FROM executions").fetchone()
             pages, free, page_size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             )
-            until = time.time() if (pages - free) * page_size > self._keep.size else too_old
-            if oldest is not None and oldest[1] < until:
+            if first is not None:
+                # Rows of batches are large: no more of them than it takes, as far as that can be told.
+                surplus = 1 - self._keep.size / ((pages - free) * page_size)
+                too_much = 1 + int(surplus * (last - first)) if surplus > 0 else 0
                 removed = connection.execute(
-                    "DELETE FROM executions WHERE id < ? AND ended_at <= ?", (oldest[0] + most, until)
+                    "DELETE FROM executions WHERE id < ? AND (id < ? OR ended_at < ?)",
+                    (first + most, first + too_much, too_old),
                 ).rowcount
             connection.execute("DELETE FROM minutes WHERE minute < ?", (too_old // 60,))
             connection.execute("DELETE FROM counts WHERE minute < ?", (too_old // 60,))
@@ -222,8 +259,8 @@ class JournalStore:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            msg = "it was made by a newer version of this program"
+        if problem := version_problem(version):
+            msg = f"it {problem}"
             raise FatalError(msg)
         level = f"INSERT OR REPLACE INTO journal VALUES (1, '{self._level}')"  # noqa: S608 - a literal
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {level}; PRAGMA user_version = {VERSION}; COMMIT;")

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -33,6 +34,7 @@ from flowspec.loading.messages import described
 from flowspec.loading.problems import Path, Problem, SpecError, show_path
 from flowspec.loading.secret_fields import is_secret
 from flowspec.loading.variables import VariableError, fill_in_text
+from flowspec.lookups import Asked
 from flowspec.registry import account_model
 
 if sys.version_info >= (3, 11):
@@ -88,8 +90,8 @@ class Accounts:
             raise UnknownAccountError(what, f"did you mean {near!r}?" if near else add)
         return self._with_variables(name, self.tables.get(name, {}))
 
-    def get(self, name: str, part: type[Trigger] | type[Action]) -> Account:
-        """The account called `name`, for a trigger or action.
+    def get(self, name: str, part: type[Trigger] | type[Action] | type[Asked]) -> Account:
+        """The account called `name`, for a trigger, action, lookup or call.
 
         Raises:
             SpecError: it is there, but is not an account of the connector.
@@ -150,7 +152,9 @@ class Accounts:
     def _written_secrets(self, name: str, model: type[Account]) -> Iterator[Path]:
         taken = account_variables(name, self.environ)
         for path, text in texts(self.tables.get(name, {})):
-            if path != ("connector",) and path not in taken and "${" not in text and is_secret(model, path):
+            if path == ("connector",) or path in taken or "${" in text or _is_plain_url(text):
+                continue
+            if is_secret(model, path):
                 yield (name, *path)
 
     def _filled(self, name: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -241,3 +245,12 @@ def _lines(text: str) -> Iterator[tuple[Path, int]]:
             yield (table,), number
         elif match := _KEY.match(line):
             yield (table, match[1]), number
+
+
+def _is_plain_url(text: str) -> bool:
+    """Whether it is a URL without a password, which may have one elsewhere."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(url.scheme and url.netloc) and url.password is None and not url.query

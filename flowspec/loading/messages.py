@@ -8,14 +8,14 @@ from itertools import groupby
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from flowspec.connectors import SpecModel
 from flowspec.expressions.errors import nearest
 from flowspec.loading.document import texts
+from flowspec.loading.parts import fields_of
 from flowspec.loading.problems import Path
-from flowspec.spec import FlowSpec, model_of
+from flowspec.objects import model_of
 
 __all__ = ["described"]
 
@@ -137,15 +137,19 @@ def _place(document: Any, error: ErrorDetails) -> Path:
     path: list[str | int] = []
     names = list(error["loc"])
     missing = names.pop() if error["type"] == "missing" else None
-    single_sink = isinstance(value, dict) and "sinks" not in value
     for name in names:
-        key = "sink" if name == "sinks" and not path and single_sink else name
+        key = _as_written(name, value)
         if key in _keys(value):
             path.append(key)
             value = value[key]
     if missing is not None:
-        path.append("sink" if missing == "sinks" and not path else missing)
+        path.append(_as_written(missing, value))
     return tuple(path)
+
+
+def _as_written(name: str | int, value: Any) -> str | int:
+    """The key of an object for a name of its model: a single sink may be written as one."""
+    return "sink" if name == "sinks" and isinstance(value, dict) and "sinks" not in value else name
 
 
 def _keys(value: Any) -> Iterable[Any]:
@@ -156,9 +160,10 @@ def _keys(value: Any) -> Iterable[Any]:
 
 def _unknown_key(path: Path, value: Any, model: type[SpecModel]) -> tuple[str, str | None]:
     key = str(path[-1])
-    if path == ("sink",):
-        return "a flow has 'sink' or 'sinks', not both", "put it into the list"
     known = list(_known_keys(path[:-1], value, model))
+    if key in known:
+        what = "a branch" if len(path) > 1 else "a flow"
+        return f"{what} has 'sink' or 'sinks', not both", "put it into the list"
     near = nearest(key, known)
     return f"unknown key {key!r}", f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
 
@@ -170,18 +175,10 @@ def _known_keys(path: Path, value: Any, model: type[SpecModel]) -> Iterator[str]
         models = [_concrete(each, value) for each in models]
         value = value[key]
         if isinstance(key, str):
-            fields = [field for each in models for name, field in _fields(each) if name == key]
+            fields = [field for each in models for name, field in fields_of(each) if name == key]
             models = [inner for field in fields for inner in _models(field.annotation)]
     for each in models:
-        yield from (name for name, _ in _fields(_concrete(each, value)))
-
-
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields of a model by the keys of a document."""
-    for name, field in model.model_fields.items():
-        yield field.alias or name, field
-    if issubclass(model, FlowSpec):
-        yield "sink", model.model_fields["sinks"]
+        yield from (name for name, _ in fields_of(_concrete(each, value)))
 
 
 def _concrete(model: type[BaseModel], value: Any) -> type[BaseModel]:

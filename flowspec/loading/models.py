@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from pydantic import ValidationError
 
+from flowspec.connectors import Action
 from flowspec.loading.document import Document
 from flowspec.loading.messages import described
+from flowspec.loading.parts import parts_of
 from flowspec.loading.problems import Path, Problem, SpecError
 from flowspec.spec import FlowSpec, repeated_ids
+from flowspec.steps.base import Step
 
 __all__ = ["build"]
 
@@ -47,27 +49,24 @@ def _flow(document: Document) -> tuple[FlowSpec | None, list[Problem]]:
 
 def _hidden(document: Document, path: Path) -> bool:
     """Whether a value came from a variable, itself or in part, or belongs to an account."""
-    of_account = path[:1] != ("steps",) and "account" in path
-    return of_account or any(variable[: len(path)] == path for variable in document.variables)
+    accounts = [(*part, "account") for part, _ in parts_of(document.value)] if "account" in path else []
+    return any(path[: len(account)] == account for account in accounts) or any(
+        variable[: len(path)] == path for variable in document.variables
+    )
 
 
 def _with_distinct_ids(document: Document) -> Document:
     """Pydantic compares ids when all else is right; a person wants to know at once."""
-    ids = list(_ids(document.value))
+    ids = list(_ids(document))
     hint = "steps and sinks need ids of their own"
     repeated = [ids[place] for place in repeated_ids([written for _, written in ids])]
     problems = [document.problem(path, f"the id {written!r} is used twice", hint) for path, written in repeated]
     return replace(document, problems=(*document.problems, *problems))
 
 
-def _ids(value: Any) -> Iterator[tuple[Path, str]]:
-    """The ids that are written in a document, with their paths."""
-    if not isinstance(value, dict):
-        return
-    parts: dict[Path, Any] = {}
-    for name in ("steps", "sinks"):
-        items = value.get(name)
-        parts.update({(name, index): item for index, item in enumerate(items if isinstance(items, list) else [])})
-    for path, part in {**parts, ("sink",): value.get("sink")}.items():
-        if isinstance(part, dict) and isinstance(part.get("id"), str):
-            yield (*path, "id"), part["id"]
+def _ids(document: Document) -> Iterator[tuple[Path, str]]:
+    """The ids of steps and sinks that are written in a document, with their paths."""
+    for path, contract in parts_of(document.value):
+        written = document.at(path).get("id") if contract in (Step, Action) and path != ("dead_letters",) else None
+        if isinstance(written, str):
+            yield (*path, "id"), written

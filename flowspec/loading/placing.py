@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -11,11 +10,15 @@ from flowspec.connectors import Account, Action, Trigger
 from flowspec.loading.accounts import Accounts, UnknownAccountError
 from flowspec.loading.document import Document, with_value
 from flowspec.loading.messages import described
+from flowspec.loading.parts import parts_of
 from flowspec.loading.problems import Path, Problem, SpecError
+from flowspec.lookups import Asked
+from flowspec.objects import model_of
 from flowspec.registry import account_model
-from flowspec.spec import model_of
 
 __all__ = ["put_accounts"]
+
+_Part: TypeAlias = "type[Trigger] | type[Action] | type[Asked]"
 
 
 def put_accounts(document: Document, accounts: Accounts | None) -> Document:
@@ -26,7 +29,7 @@ def put_accounts(document: Document, accounts: Accounts | None) -> Document:
     problems: list[Problem] = []
     used: set[tuple[str, type[Account]]] = set()
     value = document.value
-    for path, contract in _parts(document.value):
+    for path, contract in parts_of(document.value):
         part = document.at(path)
         written = part.get("account") if isinstance(part, dict) else None
         place = (*path, "account")
@@ -36,7 +39,7 @@ def put_accounts(document: Document, accounts: Accounts | None) -> Document:
             model = model_of(contract, part)
         except ValidationError:
             continue  # the next phase says why
-        if not issubclass(model, (Trigger, Action)):
+        if not issubclass(model, (Trigger, Action, Asked)):
             continue
         account, more = _account(document, place, written, model, accounts)
         if isinstance(account, Account) and account.known_as is not None:
@@ -49,7 +52,7 @@ def put_accounts(document: Document, accounts: Accounts | None) -> Document:
 
 
 def _account(
-    document: Document, place: Path, written: Any, part: type[Trigger] | type[Action], accounts: Accounts | None
+    document: Document, place: Path, written: Any, part: _Part, accounts: Accounts | None
 ) -> tuple[Any, list[Problem]]:
     """The account that stands for what is written; where it is wrong, a name, so that it is not wrong once more."""
     model = account_model(part)
@@ -78,7 +81,7 @@ def _inline(
 
 
 def _named(
-    document: Document, place: Path, name: str, part: type[Trigger] | type[Action], accounts: Accounts | None
+    document: Document, place: Path, name: str, part: _Part, accounts: Accounts | None
 ) -> tuple[Any, list[Problem]]:
     try:
         return (name, []) if accounts is None else (accounts.get(name, part), [])
@@ -94,17 +97,3 @@ def _named(
 def _never_shown(_: Path) -> bool:
     """Parameters of accounts are secret, or may be."""
     return True
-
-
-def _parts(value: Any) -> Iterator[tuple[Path, type[Trigger] | type[Action]]]:
-    if not isinstance(value, dict):
-        return
-    if "trigger" in value:
-        yield ("trigger",), Trigger
-    if "sink" in value:
-        yield ("sink",), Action
-    if "dead_letters" in value:
-        yield ("dead_letters",), Action
-    sinks = value.get("sinks")
-    for index in range(len(sinks) if isinstance(sinks, list) else 0):
-        yield ("sinks", index), Action

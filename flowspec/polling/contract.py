@@ -100,6 +100,7 @@ class PollingTrigger(Trigger, ABC):
     """
 
     kind = "polling"
+    resumes = True
 
     interval: Annotated[
         Interval,
@@ -145,10 +146,10 @@ class PollingTrigger(Trigger, ABC):
         """What makes the queries; `since` is that of the spec, or the one that somebody has set by hand."""
 
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> Reader:
-        """Begin to poll; the cursor is in the state directory, so there is nothing else to resume."""
+        """Begin to poll at the saved cursor, or at the one that a recovery store remembers."""
         from flowspec.polling.reader import PollingReader
 
-        return PollingReader(self, context)
+        return PollingReader(self, context, resume)
 
     def sample(self, most: int, wait: float, context: WorkerContext) -> list[Record]:
         """Look at the next records: those behind the cursor that the flow has saved, or else where `since` says.

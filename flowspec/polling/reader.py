@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import orjson
 
 from flowspec.delivery.background import Background
 from flowspec.delivery.buffer import Buffer
@@ -14,7 +17,7 @@ from flowspec.errors import TransientError
 from flowspec.polling.contract import Page, Poller, Settler
 from flowspec.polling.polls import polled, too_long
 from flowspec.polling.saver import Saver
-from flowspec.polling.store import CursorStore
+from flowspec.polling.store import CursorStore, as_json
 from flowspec.polling.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -35,12 +38,25 @@ _GRACE = 0.5
 """Seconds that a thread has to end when it is told to."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Position:
+    """Never changed, but for what is kept of a cursor that does not move."""
+
     handed: int
     """How many records were handed over."""
     cursor: Cursor | None
     """The cursor after them."""
+    _pickled: bytes | None = None
+
+    def __reduce__(self) -> tuple[Callable[[bytes], _Position], tuple[bytes]]:
+        """For a recovery store, the cursor alone, as the state directory has it."""
+        if self._pickled is None:
+            self._pickled = as_json(self.cursor)
+        return _resumed, (self._pickled,)
+
+
+def _resumed(cursor: bytes) -> _Position:
+    return _Position(0, orjson.loads(cursor))
 
 
 class PollingReader:
@@ -49,7 +65,7 @@ class PollingReader:
     A poll has a thread of its own, so a slow one holds up nothing. Polls are ahead of the flow by two pages at most.
     """
 
-    def __init__(self, trigger: PollingTrigger, context: WorkerContext) -> None:
+    def __init__(self, trigger: PollingTrigger, context: WorkerContext, resume: _Position | None = None) -> None:
         self._trigger = trigger
         self._context = context
         self._health = context.health
@@ -60,7 +76,8 @@ class PollingReader:
         """The page that is being handed over."""
         self._taken = 0
         """How many of its records were."""
-        self._position = _Position(0, None)
+        self._resume = resume
+        self._position = resume or _Position(0, None)
         self._committed = 0
         self._poller: Poller | None = None
         self._is_open = False
@@ -197,8 +214,11 @@ class PollingReader:
         if self._poller is None:
             self._poller = self._trigger.poller(saved.beginning(self._trigger.since), self._context)
         self._cursor = saved.cursor
-        if saved.cursor is not None and isinstance(self._poller, Settler):
-            self._poller.settle(saved.cursor)
+        if self._resume is not None and not saved.is_set:
+            # What the steps of the flow remember goes up to here; the cursor was to be saved after it.
+            self._cursor = self._resume.cursor
+        if self._cursor is not None and isinstance(self._poller, Settler):
+            self._poller.settle(self._cursor)
         self._is_open = True
         return self._poller
 

@@ -13,7 +13,7 @@ import orjson
 
 from flowspec.errors import FatalError, TransientError
 
-__all__ = ["CursorStore", "Saved"]
+__all__ = ["CursorStore", "Saved", "as_json"]
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -29,6 +29,11 @@ class Saved:
     since: Any = None
     """Where to begin, as somebody has set it by hand; None where that is up to the spec."""
     saved_at: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody has said by hand where to begin."""
+        return self.saved_at != "" and self.basis is None
 
     def beginning(self, since: Any) -> Any:
         """Where to begin without a cursor: as it was set by hand, or else at the `since` of the spec."""
@@ -123,8 +128,12 @@ class CursorStore:
         self._write(Saved(since=since))
 
     def reset(self) -> None:
-        """Have the next run begin as its spec says."""
-        self.path.unlink(missing_ok=True)
+        """Have the next run begin as its spec says.
+
+        Raises:
+            TransientError: it cannot be written now.
+        """
+        self._write(Saved())
 
     def close(self) -> None:
         """Let another process have the cursor."""
@@ -142,7 +151,7 @@ class CursorStore:
         fresh = self.path.with_suffix(".new")
         try:
             with fresh.open("wb") as file:
-                file.write(orjson.dumps(content, default=_as_json, option=_OPTIONS))
+                file.write(as_json(content))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self.path)
@@ -151,5 +160,10 @@ class CursorStore:
             raise TransientError(msg) from error
 
 
-def _as_json(cursor: Any) -> Any:
+def as_json(cursor: Any) -> bytes:
+    """A cursor, or what has one in it, as it is kept."""
+    return orjson.dumps(cursor, default=_made, option=_OPTIONS)
+
+
+def _made(cursor: Any) -> Any:
     return cursor.as_json()

@@ -13,7 +13,7 @@ from flowspec.expressions.careful import describe, field_at
 if TYPE_CHECKING:
     from flowspec.records import Record
 
-__all__ = ["FieldPath", "Tree", "field", "put", "tree", "with_bodies", "without"]
+__all__ = ["FieldPath", "Tree", "field", "put", "replaced", "tree", "with_bodies", "without"]
 
 FieldPath: TypeAlias = Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
 """A field of the body, or of an object in it: `total`, `customer.email`."""
@@ -79,3 +79,16 @@ def put(body: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
         msg = f"there is a field {name!r} already"
         raise RecordError(msg)
     return {**body, name: value}
+
+
+def replaced(body: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """`body` with `value` at `path`, in place of what is there; objects on the way are made.
+
+    Raises:
+        RecordError: a level is not an object.
+    """
+    name, *below = path
+    if not isinstance(body, Mapping):
+        msg = f"field {name!r} cannot be put into {describe(body)}"
+        raise RecordError(msg)
+    return {**body, name: replaced(body.get(name, {}), below, value) if below else value}

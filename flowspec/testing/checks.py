@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from flowspec.connectors import StreamTrigger
+from flowspec.connectors import StreamTrigger, Trigger
 from flowspec.expressions.errors import nearest
 from flowspec.formats import format_name
 from flowspec.loading.document import Document
 from flowspec.loading.problems import Path, Problem
 from flowspec.spec import FlowSpec
+from flowspec.stateful.contract import JoiningStep
+from flowspec.steps.asking import AskingStep
 from flowspec.testing.ends import is_local
 from flowspec.testing.model import Given, SpecTest
 
@@ -20,9 +22,14 @@ __all__ = ["mistakes"]
 def mistakes(spec: FlowSpec, test: SpecTest, document: Document, index: int) -> Iterator[Problem]:
     """The problems of the test at a place of a document, below `tests`."""
     here: Path = ("tests", index)
-    for place, given in enumerate(test.given):
-        if (mistake := _wrong_content(spec, given)) is not None:
-            yield document.problem((*here, "given", place), *mistake)
+    yield from _wrong_contents(spec.trigger, test.given, document, (*here, "given"))
+    joins = {name: step for name, step in spec.named_steps() if isinstance(step, JoiningStep)}
+    for name, records in test.joined.items():
+        if name in joins:
+            yield from _wrong_contents(joins[name].other, records, document, (*here, "joined", name))
+        else:
+            yield _unknown(document, (*here, "joined", name), "join step", name, joins, at_key=True)
+    yield from _unasked(spec, test, document, here)
     expected = test.expect
     sinks = [name for name, _ in spec.named_sinks()]
     if expected.sink is not None and len(sinks) > 1:
@@ -39,8 +46,21 @@ def mistakes(spec: FlowSpec, test: SpecTest, document: Document, index: int) -> 
             yield _unknown(document, (*here, "expect", "dead_letters", place, "step"), "step", letter.step, steps)
 
 
-def _wrong_content(spec: FlowSpec, given: Given) -> tuple[str, str] | None:
-    trigger = spec.trigger
+def _unasked(spec: FlowSpec, test: SpecTest, document: Document, here: Path) -> Iterator[Problem]:
+    """Answers for steps that ask for none."""
+    asking = [name for name, step in spec.named_steps() if isinstance(step, AskingStep)]
+    for name in test.answers:
+        if name not in asking:
+            yield _unknown(document, (*here, "answers", name), "enrich or call step", name, asking, at_key=True)
+
+
+def _wrong_contents(trigger: Trigger, records: Sequence[Given], document: Document, here: Path) -> Iterator[Problem]:
+    for place, given in enumerate(records):
+        if (mistake := _wrong_content(trigger, given)) is not None:
+            yield document.problem((*here, place), *mistake)
+
+
+def _wrong_content(trigger: Trigger, given: Given) -> tuple[str, str] | None:
     if not isinstance(trigger, StreamTrigger):
         if given.payload is None:
             return None

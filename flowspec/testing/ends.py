@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import PrivateAttr
@@ -13,6 +14,9 @@ from flowspec.formats import Decoder, FormatName, decoder, format_name
 from flowspec.policies import final_policy
 from flowspec.records import Failure, Position, Record
 from flowspec.spec import FlowSpec
+from flowspec.stateful.contract import JoiningStep
+from flowspec.steps.base import Step
+from flowspec.testing.answers import answered
 from flowspec.testing.plain import plain
 
 __all__ = ["is_local", "unconnected"]
@@ -23,17 +27,30 @@ def is_local(trigger: StreamTrigger) -> bool:
     return format_name(trigger.format) in get_args(FormatName)
 
 
-def unconnected(spec: FlowSpec, records: Sequence[Record], sinks: dict[str, list[Any]]) -> FlowSpec:
+def unconnected(
+    spec: FlowSpec,
+    records: Sequence[Record],
+    joined: Mapping[str, Sequence[Record]],
+    sinks: dict[str, list[Any]],
+    answers: Mapping[str, Mapping[str, Any]],
+) -> FlowSpec:
     """The same flow between `records` and lists, which get the bodies that are delivered, by the ids of the sinks.
 
+    The other triggers of joins hand over `joined`, and steps that ask another system are given `answers`, by their ids.
     No attempt is made again after a while: a record that fails does so for good.
     """
-    given = _GivenPayloads if isinstance(spec.trigger, StreamTrigger) else _GivenBodies
-    steps = [step.model_copy(update={"on_error": step.on_error and final_policy(step.on_error)}) for step in spec.steps]
+    before: list[_Given] = []
+
+    def alone(name: str, step: Step) -> Step:
+        on_error = step.on_error and final_policy(step.on_error)
+        if isinstance(step, JoiningStep):
+            before.append(_given(step.other, joined[name]))
+            step = step.with_other(before[-1])
+        return answered(step, answers.get(name, {})).model_copy(update={"id": name, "on_error": on_error})
+
     update = {
-        "trigger": given.of(spec.trigger, records),
-        "steps": steps,
-        "sinks": [_List.of(name, action, sinks[name]) for name, action in spec.named_sinks()],
+        "trigger": _given(spec.trigger, records, before),
+        **spec.way().changed(alone, lambda name, action: _List.of(name, action, sinks[name])),
         "on_error": final_policy(spec.on_error),
         "dead_letters": None,
         "journal": "off",
@@ -41,14 +58,34 @@ def unconnected(spec: FlowSpec, records: Sequence[Record], sinks: dict[str, list
     return spec.model_copy(update=update)
 
 
+def _given(trigger: Trigger, records: Sequence[Record], before: Sequence[_Given] = ()) -> _Given:
+    """What stands for a trigger, and hands over its records when others have ended."""
+    given = (_GivenPayloads if isinstance(trigger, StreamTrigger) else _GivenBodies).of(trigger, records)
+    given._before = before  # noqa: SLF001 - of this module
+    return given
+
+
 class _Given(Trigger):
     """Hands over records that are there, and ends."""
+
+    ends = True
 
     connector: str
     event: str
     account: None = None
 
     _records: Sequence[Record] = PrivateAttr(default=())
+    _before: Sequence[_Given] = PrivateAttr(default=())
+    _ended: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether all that others hand over before is delivered."""
+        return all(each.has_ended() for each in self._before)
+
+    def has_ended(self) -> bool:
+        """Whether all that it hands over is delivered."""
+        return self._ended.is_set()
 
     @classmethod
     def of(cls, trigger: Trigger, records: Sequence[Record], **fields: Any) -> Self:
@@ -70,7 +107,7 @@ class _Given(Trigger):
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> Reader:
         """Begin with the first."""
         context.health.up()
-        return _Reader(self._records)
+        return _Reader(self, self._records)
 
 
 class _GivenBodies(_Given):
@@ -101,11 +138,14 @@ class _GivenPayloads(_Given, StreamTrigger):
 
 
 class _Reader:
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, given: _Given, records: Sequence[Record]) -> None:
+        self._given = given
         self._records = records
         self._read = 0
 
     def read(self, most: int, wait: float) -> list[Record]:
+        if not self._given.is_turn:
+            return []
         records = list(self._records[self._read : self._read + most])
         if not records:
             raise StopIteration
@@ -122,7 +162,8 @@ class _Reader:
         self._records = ()
 
     def close(self, timeout: float) -> None:
-        """Nothing is held."""
+        """All of it is delivered by now."""
+        self._given._ended.set()  # noqa: SLF001 - of this module
 
 
 class _List(Action):

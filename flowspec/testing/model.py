@@ -189,6 +189,23 @@ class SpecTest(SpecModel):
             examples=[[{"order_id": 1, "status": "paid"}, {"payload": "not JSON"}]],
         ),
     ]
+    joined: Annotated[
+        dict[str, list[Annotated[Given, BeforeValidator(_given)]]],
+        Field(
+            description="The records of the other triggers of `join` steps, by the ids of the steps. They come before "
+            "those that are given.",
+            examples=[{"join-1": [{"id": 7, "name": "Ann"}]}],
+        ),
+    ] = Field(default_factory=dict)
+    answers: Annotated[
+        dict[str, dict[str, Any]],
+        Field(
+            description="What the systems answer that the steps `enrich` and `call` ask, by the id of the step and by "
+            "what it asks for: the values of `by` with ', ' between them, or the URL as the spec has it. What is "
+            "looked up and not here is missing.",
+            examples=[{"enrich-1": {"7": {"name": "Ann"}}, "call-2": {"/scores/7": {"score": 0.9}}}],
+        ),
+    ] = Field(default_factory=dict)
     expect: Annotated[
         Expected,
         Field(

@@ -16,10 +16,12 @@ from flowspec.expressions.clock import fixed_clock
 from flowspec.formats import encoder
 from flowspec.records import Record
 from flowspec.spec import FlowSpec
+from flowspec.stateful.contract import JoiningStep
 from flowspec.testing.ends import unconnected
 from flowspec.testing.model import Given, SpecTest
 
 if TYPE_CHECKING:
+    from flowspec.connectors import Trigger
     from flowspec.deadletters.letter import DeadLetter
 
 __all__ = ["Letter", "Outcome", "run_test"]
@@ -64,8 +66,13 @@ def run_test(spec: FlowSpec, test: SpecTest) -> Outcome:
     from flowspec.delivery.run import FlowRun
 
     outcome = Outcome({name: [] for name, _ in spec.named_sinks()})
-    records = [_record(spec, given) for given in test.given]
-    flow = unconnected(spec, records, outcome.sinks)
+    records = [_record(spec.trigger, given) for given in test.given]
+    joined = {
+        name: [_record(step.other, given) for given in test.joined.get(name, [])]
+        for name, step in spec.named_steps()
+        if isinstance(step, JoiningStep)
+    }
+    flow = unconnected(spec, records, joined, outcome.sinks, test.answers)
     with TemporaryDirectory() as state_dir, fixed_clock(test.clock):
         run = FlowRun(flow.name, Path(state_dir))
         run.dead_letters = _Letters(outcome.dead_letters)
@@ -97,10 +104,10 @@ class _Letters:
         """Nothing is held."""
 
 
-def _record(spec: FlowSpec, given: Given) -> Record:
+def _record(trigger: Trigger, given: Given) -> Record:
     headers, meta = dict(given.headers), dict(given.meta)
     raw = _encode_json(given.body) if given.content is None else given.content
-    body = None if isinstance(spec.trigger, StreamTrigger) else given.body
+    body = None if isinstance(trigger, StreamTrigger) else given.body
     return Record(raw, body, meta, given.key, headers)
 
 

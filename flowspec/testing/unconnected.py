@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -12,17 +12,21 @@ from pydantic import ConfigDict, ValidationError, create_model
 from flowspec.connectors import Action, Trigger
 from flowspec.loading.document import Document, texts, with_value
 from flowspec.loading.models import build
+from flowspec.loading.parts import parts_of
 from flowspec.loading.placing import put_accounts
-from flowspec.loading.problems import Path
 from flowspec.loading.variables import VariableError, fill_in, fill_in_text
+from flowspec.lookups import Asked
 from flowspec.model import SpecModel
-from flowspec.spec import FlowSpec, model_of
+from flowspec.objects import model_of
+from flowspec.spec import FlowSpec
 
 __all__ = ["load_unconnected"]
 
 _NEEDED = ("connector", "event", "action", "id", "external_id", "batch_size", "format")
 """What of an end does not depend on its system."""
 _IRRELEVANT = ("tests", "dead_letters")
+_NO_ACCOUNT = "none"
+"""The name of an account that nobody asks for."""
 
 
 class _Needed(SpecModel):
@@ -34,8 +38,8 @@ class _Needed(SpecModel):
 def load_unconnected(document: Document, folder: FilePath, environ: Mapping[str, str]) -> FlowSpec:
     """Make the flow of a spec's document.
 
-    Accounts stay names. A variable of the trigger or of a sink that is not set, where it does not matter to what the
-    flow does, is no problem: such an end has only what does not depend on its system.
+    Accounts stay names, and those of steps are none. A variable of the trigger or of a sink that is not set, where it
+    does not matter to what the flow does, is no problem: such an end has only what does not depend on its system.
 
     Args:
         document: The spec as it is written.
@@ -50,21 +54,22 @@ def load_unconnected(document: Document, folder: FilePath, environ: Mapping[str,
     if not isinstance(document.value, dict):
         return build(document)
     value = {key: each for key, each in document.value.items() if key not in _IRRELEVANT}
-    open_ends = [end for end in _ends(value) if _lacks_a_variable(document.at(end), folder, environ)]
+    open_ends = {
+        end: contract
+        for end, contract in parts_of(value)
+        if contract in (Trigger, Action) and _lacks_a_variable(document.at(end), folder, environ)
+    }
     for end in open_ends:
         needed = {key: each for key, each in document.at(end).items() if key in _NEEDED}
         value = with_value(value, end, needed)
+    for place, contract in parts_of(value):
+        # What a step asks for is answered by the test.
+        if issubclass(contract, Asked) and "account" in document.at(place):
+            value = with_value(value, (*place, "account"), _NO_ACCOUNT)
     document = fill_in(document.followed_by([], value), environ, folder)
-    for end in open_ends:
-        document = document.followed_by([], with_value(document.value, end, _open_end(end, document.at(end))))
+    for end, contract in open_ends.items():
+        document = document.followed_by([], with_value(document.value, end, _open_end(contract, document.at(end))))
     return build(put_accounts(document, None))
-
-
-def _ends(value: dict[str, Any]) -> Iterator[Path]:
-    sinks = value.get("sinks")
-    ends: dict[Path, Any] = {(name,): value.get(name) for name in ("trigger", "sink")}
-    ends |= {("sinks", place): sink for place, sink in enumerate(sinks if isinstance(sinks, list) else [])}
-    return (path for path, end in ends.items() if isinstance(end, dict))
 
 
 def _lacks_a_variable(end: dict[str, Any], folder: FilePath, environ: Mapping[str, str]) -> bool:
@@ -77,10 +82,10 @@ def _lacks_a_variable(end: dict[str, Any], folder: FilePath, environ: Mapping[st
     return False
 
 
-def _open_end(path: Path, written: dict[str, Any]) -> Any:
+def _open_end(contract: type[SpecModel], written: dict[str, Any]) -> Any:
     """The trigger or action with what is needed of it; what is written, where that is wrong: building it says why."""
     try:
-        model = model_of(Trigger if path == ("trigger",) else Action, written)
+        model = model_of(contract, written)
         fields: dict[str, Any] = {
             name: (field.annotation, field) for name, field in model.model_fields.items() if name in _NEEDED
         }

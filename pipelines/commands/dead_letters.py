@@ -100,6 +100,9 @@ def replay(spec: Path, state_dir: Path, accounts: Path | None, **which: Any) -> 
 
     A record that a sink refused goes to that sink only. What fails again stays, with its new error. Records that are
     going to be tried again by themselves are left alone. Ends with 1 where not all went through.
+
+    The steps of some flows remember records, and only their own run can have more of these pass: then letters are
+    marked, and the flow takes them as soon as it runs.
     """
     from flowspec.deadletters.store import LetterStore
     from flowspec.loading import load
@@ -107,6 +110,10 @@ def replay(spec: Path, state_dir: Path, accounts: Path | None, **which: Any) -> 
 
     flow = load(spec, accounts)
     with closing(LetterStore(flow.name, state_dir)) as store:
+        if flow.remembers:
+            count = store.try_now(_search(which, given_up=True))
+            click.echo(f"{flow.name}: {count} marked, for the flow to take as soon as it runs")
+            return
         done = run(flow, store, _search(which, given_up=True), state_dir)
     click.echo(
         f"{flow.name}: replayed {done.taken}, delivered {done.delivered}, filtered {done.filtered}, "

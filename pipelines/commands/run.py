@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from pipelines.arguments import ACCOUNTS, SPEC, STATE_DIR, seconds
 
 if TYPE_CHECKING:
     from pipelines.options import RunOptions
+    from pipelines.restarts import RestartPolicy
 
 __all__ = ["command"]
 
@@ -29,10 +31,41 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])
 
 
+def _policy(_ctx: click.Context, _param: click.Parameter, value: str) -> RestartPolicy:
+    from flowspec.errors import FlowError
+    from pipelines.restarts import RestartPolicy
+
+    try:
+        return RestartPolicy.parse(value)
+    except FlowError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command("run")
 @SPEC
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work."
+)
+@click.option(
+    "--restart",
+    metavar="POLICY",
+    callback=_policy,
+    default="no",
+    show_default=True,
+    help="What to do when a worker fails: no, or on-failure, to start all anew, or on-failure:MAX, so often in a row.",
+)
+@click.option(
+    "--process-id",
+    type=int,
+    metavar="NUMBER",
+    envvar="BYTEWAX_PROCESS_ID",
+    help="Be this worker, from 0, of a cluster whose processes are started one by one, as in containers.",
+)
+@click.option(
+    "--addresses",
+    metavar="HOST:PORT;HOST:PORT",
+    envvar="BYTEWAX_ADDRESSES",
+    help="Where the workers of that cluster are, in the order of their numbers.",
 )
 @STATE_DIR
 @ACCOUNTS
@@ -77,16 +110,29 @@ def command(**options: Any) -> None:
 
     The first SIGTERM or Ctrl-C delivers what is under way, the second stops at once.
     """
-    if options["limit"] is not None and options["workers"] > 1:
-        msg = "--limit counts in each process, so it cannot be used with several --workers; leave out one of them"
-        raise click.UsageError(msg)
+    from pipelines.membership import membership
     from pipelines.options import RunOptions
 
-    sys.exit(_run(RunOptions(**options)))
+    member = membership(options.pop("process_id"), options.pop("addresses"), os.environ)
+    if member is not None:
+        if options["workers"] > 1:
+            msg = (
+                f"this process is worker {member.worker} of a cluster of {len(member.addresses)}, so it cannot have "
+                "--workers of its own; start a process for each address"
+            )
+            raise click.UsageError(msg)
+        options["workers"] = len(member.addresses)
+    if options["limit"] is not None and options["workers"] > 1:
+        msg = "--limit counts in each process, so it cannot be used with several workers; leave out one of them"
+        raise click.UsageError(msg)
+    if options["limit"] is not None and options["restart"].most != 0:
+        msg = "--limit counts anew after a restart, so it cannot be used with --restart; leave out one of them"
+        raise click.UsageError(msg)
+    sys.exit(_run(RunOptions(**options, membership=member)))
 
 
 def _run(options: RunOptions) -> int:
-    if options.workers > 1:
+    if options.workers > 1 or options.restart.most != 0:
         from pipelines.cluster import run_cluster
 
         return run_cluster(options)

@@ -47,7 +47,7 @@ _ROUNDING = 1.01
 """A worker's own buckets end within half a percent of each bound."""
 _MIDDLE = 0.94
 """Of such a bucket, by its end: it is 12 % wide."""
-_STEP_OUTCOMES = ("passed", "filtered", "failed", "retried")
+_STEP_OUTCOMES = ("passed", "filtered", "failed", "retried", "absorbed")
 _SINK_OUTCOMES = {"delivered": "passed", "failed": "failed", "retried": "retried"}
 
 
@@ -81,6 +81,15 @@ class _Run(Collector):
             state.add_metric([self.snapshot.flow, each], each == self.snapshot.state)
         yield state
         yield self._gauge("pipelines_workers", "Processes that share the work.", self.snapshot.workers)
+        yield self._counter(
+            "pipelines_restarts", "How often the workers were started again after a failure.", self.snapshot.restarts
+        )
+        if self.snapshot.last_failure is not None:
+            yield self._gauge(
+                "pipelines_last_failure_timestamp_seconds",
+                "When a worker last failed, in seconds since the epoch.",
+                self.snapshot.last_failure.at,
+            )
 
     def _of_the_records(self) -> Iterator[Metric]:
         tally = self.snapshot.tally
@@ -100,6 +109,11 @@ class _Run(Collector):
         yield self._counter(
             "pipelines_records_retried", "Records that failed and were set aside to be tried again.", tally.retried
         )
+        yield self._counter(
+            "pipelines_records_absorbed",
+            "Records that are part of what a step remembers; what comes of it is delivered.",
+            tally.absorbed,
+        )
         yield self._gauge(
             "pipelines_records_in_flight",
             "Records in the flow of which the trigger's system does not know yet that they are delivered.",
@@ -111,15 +125,21 @@ class _Run(Collector):
                 "When the flow last received a record, in seconds since the epoch.",
                 tally.last_record_at,
             )
-        yield self._latencies()
-
-    def _latencies(self) -> Metric:
-        family = HistogramMetricFamily(
+        yield self._histogram(
             "pipelines_record_latency_seconds",
             "From a record's arrival in the flow to its commit; the sum is within 6 %.",
-            labels=["flow"],
+            tally.latencies,
         )
-        counts = {_seconds(bucket): count for bucket, count in self.snapshot.tally.latencies.buckets.copy().items()}
+        yield self._histogram(
+            "pipelines_commit_latency_seconds",
+            "From the end of an epoch until its records are delivered on all workers and the trigger is told, once for "
+            "each commit; the sum is within 6 %.",
+            tally.commit_latencies,
+        )
+
+    def _histogram(self, name: str, help_text: str, latencies: Latencies) -> Metric:
+        family = HistogramMetricFamily(name, help_text, labels=["flow"])
+        counts = {_seconds(bucket): count for bucket, count in latencies.buckets.copy().items()}
         buckets = [
             (str(bound), sum(count for seconds, count in counts.items() if seconds <= bound * _ROUNDING))
             for bound in _BOUNDS

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import httpx
-
-from flowspec.errors import FatalError, FlowError, RecordError, TransientError
+from flowspec.errors import FlowError, RecordError, TransientError
 from flowspec.expressions import Template
 from flowspec.formats import encode_all, encoder, format_name
 from flowspec.records import Failure, Record
-from sources.http.addresses import home_of, joined, shown, with_query
+from sinks.http.keys import digest, idempotency_key
+from sources.http.addresses import home_of, joined
 from sources.http.calls import Answer, Call
-from sources.http.errors import is_passing, retry_after, status_line
+from sources.http.errors import is_passing, retry_after
+from sources.http.filled import filled_headers, filled_url
+from sources.http.refusals import check_refusal, may_be_due_to_content, refused
 from sources.http.session import Limits, Session
 
 if TYPE_CHECKING:
     from sinks.http.action import Request
     from sources.http.account import HttpAccount
 
-__all__ = ["Requester"]
+__all__ = ["CONTENT_TYPES", "Requester"]
 
 _ANSWER = 64 * 1024
 """Bytes of an answer that are read: an error has the beginning of its text."""
-_CONTENT_TYPES = {
+CONTENT_TYPES = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
     "bytes": "application/octet-stream",
 }
-_OF_THE_PLACE = frozenset({404, 405, 410})
-"""Refusals that every record gets, where the URL is the same for all."""
-_OF_THE_RECORD = frozenset({500, 501})
-"""Failures of a server that may be due to what it was sent, beside those from 505 on; the others are of gateways."""
-_FIRST_ODD = 505
-_IN_HEADER = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_KEY = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass(slots=True)
@@ -73,7 +64,7 @@ class Requester:
         self._session = Session(account, self._home, limits, action.parallel)
         self._encode = encoder(action.format)
         self._has_body = action.body is not None or action.method not in ("DELETE", "GET")
-        self._content_type = _CONTENT_TYPES.get(format_name(action.format))
+        self._content_type = CONTENT_TYPES.get(format_name(action.format))
         self._is_constant = "{" not in action.url.source
         self._is_known = account.has_credentials
         self._attempts: dict[int, int] = {}
@@ -124,28 +115,12 @@ class Requester:
         action = self._action
         if action.body is not None:
             payload = action.body.value(record).encode("utf-8")
-        url = with_query(joined(self._base_url, action.url.value(record)), _texts(action.query, record))
-        try:
-            httpx.URL(url)
-        except httpx.InvalidURL as error:
-            msg = f"url: {error}; use quote() for what is filled in"
-            raise RecordError(msg) from error
+        url = filled_url(self._base_url, action.url.value(record), _texts(action.query, record))
         headers = {"content-type": self._content_type} if self._content_type and self._has_body else {}
-        for name, text in _texts(action.headers, record).items():
-            if not _IN_HEADER.fullmatch(text):
-                msg = f"header {name!r} cannot have a line end or another control character"
-                raise RecordError(msg)
-            headers[name.lower()] = text.strip()
+        headers |= filled_headers(_texts(action.headers, record))
         order = record.key if action.order_key is None else action.order_key.value(record)
-        key = self._key(record, url, payload or b"")
+        key = idempotency_key(action.idempotency_key, record, url, payload or b"")
         return _Item(place, record, payload, url, headers, key, "" if order is None else str(order))
-
-    def _key(self, record: Record, url: str, payload: bytes) -> str:
-        template = self._action.idempotency_key
-        text = record.external_id if template is None else template.value(record)
-        if text:
-            return text if _KEY.fullmatch(text) else _digest(text.encode("utf-8", "surrogatepass"))
-        return _digest(url.encode("utf-8", "surrogatepass"), payload)
 
     def _lanes(self, items: Sequence[_Item]) -> list[list[_Item]]:
         """Items that are sent one after the other; those with the same order are in one lane."""
@@ -203,13 +178,13 @@ class Requester:
         if answer.is_success:
             return
         if not is_passing(answer.status):
-            self._check(call, answer)
+            check_refusal(self._session, call, answer, is_constant=self._is_constant, is_known=self._is_known)
             self._refuse(items, waiting, call, answer)
-        elif _may_be_due_to_content(answer.status) and self._is_over(items):
+        elif may_be_due_to_content(answer.status) and self._is_over(items):
             self._refuse(items, waiting, call, answer)
         else:
-            failed = TransientError(self._text(call, answer), retry_after=retry_after(answer.headers))
-            if not _may_be_due_to_content(answer.status):
+            failed = TransientError(refused(self._session, call, answer), retry_after=retry_after(answer.headers))
+            if not may_be_due_to_content(answer.status):
                 self._obstacle = failed
             _fail(items, failed)
 
@@ -218,7 +193,7 @@ class Requester:
         headers, content, key = dict(first.headers), first.payload, first.key
         if self._action.batch == "array":
             content = b"[" + b",".join(item.payload or b"" for item in items) + b"]"
-            key = _digest(*(item.key.encode() for item in items))
+            key = digest(*(item.key.encode() for item in items))
         if self._action.idempotency_header is not None:
             headers.setdefault(self._action.idempotency_header.lower(), key)
         return Call(self._action.method, first.url, headers, content)
@@ -226,7 +201,7 @@ class Requester:
     def _refuse(self, items: Sequence[_Item], waiting: dict[str, FlowError], call: Call, answer: Answer) -> None:
         """Have the item that is to blame a dead letter; of several, it is found first."""
         if len(items) == 1:
-            items[0].error = RecordError(self._text(call, answer))
+            items[0].error = RecordError(refused(self._session, call, answer))
             return
         half = len(items) // 2
         self._try(items[:half], waiting)
@@ -241,33 +216,6 @@ class Requester:
             self._attempts[id(item.record)] = self._attempts.get(id(item.record), 0) + 1
         return max(self._attempts[id(item.record)] for item in items) >= most
 
-    def _check(self, call: Call, answer: Answer) -> None:
-        """Stop the flow if the answer would be the same for every record.
-
-        Raises:
-            FatalError: it would.
-        """
-        status = answer.status
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise self._session.refusal(call, answer)
-        if not self._is_constant:
-            return
-        if status < HTTPStatus.BAD_REQUEST or status in _OF_THE_PLACE:
-            raise FatalError(self._text(call, answer))
-        if status == HTTPStatus.FORBIDDEN and self._is_known:
-            raise self._session.refusal(call, answer)
-
-    def _text(self, call: Call, answer: Answer) -> str:
-        location = answer.headers.get("location")
-        if answer.status < HTTPStatus.BAD_REQUEST and location is not None:
-            line = status_line(answer.status)
-            return f"{call.at}: {line}: it leads to {shown(location)}; if that is right, give it as url"
-        return f"{call.at}: {self._session.told(answer)}"
-
-
-def _may_be_due_to_content(status: int) -> bool:
-    return status in _OF_THE_RECORD or status >= _FIRST_ODD
-
 
 def _fail(items: Sequence[_Item], error: FlowError) -> None:
     for item in items:
@@ -275,12 +223,4 @@ def _fail(items: Sequence[_Item], error: FlowError) -> None:
 
 
 def _texts(templates: dict[str, Template], record: Record) -> dict[str, str]:
-    texts = {name: template.value(record) for name, template in templates.items()}
-    return {name: text for name, text in texts.items() if text}
-
-
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()[:40]
+    return {name: template.value(record) for name, template in templates.items()}

@@ -184,7 +184,7 @@ class Produce(Action):
             return "it needs a trigger whose offsets can be committed in a transaction: kafka / consume-topics"
         if sinks > 1:
             return "another sink cannot be part of the transaction; make a flow of its own for each sink"
-        if trigger.assignment != "group":
+        if trigger.assignment == "pinned":
             return "it needs the trigger to be a member of its group; set its assignment to 'group'"
         if trigger.isolation != "read_committed":
             return "it needs a trigger that reads what is committed; set its isolation to 'read_committed'"

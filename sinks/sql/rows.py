@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Insert, MetaData, Table, inspect
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import Connection, Insert
 from sqlalchemy.types import NullType
 
 from flowspec.errors import FatalError, RecordError
@@ -14,7 +13,8 @@ from flowspec.expressions import Expression
 from flowspec.expressions.errors import nearest
 from flowspec.records import Failure, Record
 from sinks.sql.statements import Statements
-from sources.sql.values import Taker, taker
+from sources.sql.tables import reflected, taken
+from sources.sql.values import taker
 
 if TYPE_CHECKING:
     from sinks.sql.action import WriteRows
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Row", "RowTable"]
 
 _Shape: TypeAlias = tuple[str, ...]
-
-_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What making a value for a column raises, beside `RecordError`."""
 
 
 class Row(NamedTuple):
@@ -44,7 +41,7 @@ class RowTable:
             FatalError: it does not exist, has not the columns that are named, or cannot be written to like that.
         """
         self._action = action
-        self._table = _reflected(action.table, connection, address)
+        self._table = reflected(action.table, connection, address)
         # SQLite has no decimals, and makes the best of their texts.
         decimals = connection.dialect.name != "sqlite"
         self._takers = {column.name: taker(column.type, decimals=decimals) for column in self._table.columns}
@@ -133,7 +130,7 @@ class RowTable:
                 if self._action.ignore_unknown:
                     continue
                 raise RecordError(self._unknown(name))
-            row[name] = None if value is None else _taken(name, column, value)
+            row[name] = None if value is None else taken(name, column, value)
         for name in self._statements.key:
             if row.get(name) is None:
                 msg = f"column {name!r} of 'key' has no value"
@@ -147,25 +144,3 @@ class RowTable:
         near = nearest(name, self._takers)
         hint = f"did you mean {near!r}?" if near else f"it has {', '.join(self._takers)}"
         return f"table {self._action.table} has no column {name!r}; {hint}"
-
-
-def _taken(name: str, column: Taker, value: Any) -> Any:
-    try:
-        return column.take(value)
-    except RecordError as error:
-        msg = f"column {name!r} {error}"
-        raise RecordError(msg) from error
-    except _UNFIT:
-        msg = f"column {name!r} takes {column.what}, not {str(value)[:60]!r}"
-        raise RecordError(msg) from None
-
-
-def _reflected(name: str, connection: Connection, address: str) -> Table:
-    schema, _, table = name.rpartition(".")
-    try:
-        return Table(table, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
-    except NoSuchTableError:
-        near = nearest(table, inspect(connection).get_table_names(schema or None))
-        hint = f"did you mean {near!r}?" if near else "a flow does not create one"
-        msg = f"{address}: there is no table {name}; {hint}"
-        raise FatalError(msg) from None

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
+from typing_extensions import Self
 
 from flowspec.connectors import StreamTrigger
 from flowspec.errors import MissingDependencyError
@@ -39,6 +40,7 @@ class ConsumeTopics(StreamTrigger):
     values of `headers` are texts where they are UTF-8, bytes otherwise; a header that comes several times is a list.
     """
 
+    resumes = True
     identified_by = ("topic", "partition", "offset")
 
     connector: Annotated[Literal["kafka"], Field(description="Apache Kafka.", examples=["kafka"])] = "kafka"
@@ -94,14 +96,15 @@ class ConsumeTopics(StreamTrigger):
         ),
     ] = None
     assignment: Annotated[
-        Literal["group", "pinned"],
+        Literal["group", "pinned"] | None,
         Field(
             description="`group` lets the members of the group share the partitions, and move them. `pinned` spreads "
-            "them over the workers at the start, which a flow with a recovery store needs: it resumes at the offsets "
-            "in the store. Offsets are committed to the group in either case.",
+            "them over the workers at the start: a flow whose steps remember something does so by default, since it "
+            "resumes at the offsets in its recovery store. Partitions that are made later are then read after a "
+            "restart. Offsets are committed to the group in either case.",
             examples=["group"],
         ),
-    ] = "group"
+    ] = None
 
     # More formats than other triggers have.
     format: Annotated[
@@ -156,13 +159,19 @@ class ConsumeTopics(StreamTrigger):
 
     def partitions(self, workers: int) -> list[str]:
         """One for each worker, whose partitions of topics the group decides; pinned, all partitions of the topics."""
-        if self.assignment == "group":
+        if self.assignment != "pinned":
             return super().partitions(workers)
         try:
             from sources.kafka.pinned import list_partitions
         except ImportError:
             raise MissingDependencyError(connector="kafka", extra="kafka") from None
         return list_partitions(self)
+
+    def for_state(self) -> Self:
+        """With pinned partitions, where the spec says nothing else."""
+        if self.assignment is not None or self.instance_id is not None:
+            return self
+        return self.model_copy(update={"assignment": "pinned"})
 
     def open(self, partition: str, resume: Position | None, context: WorkerContext) -> TopicsReader:
         """Begin to consume; a group remembers what was delivered, so only a pinned partition resumes."""
@@ -171,7 +180,7 @@ class ConsumeTopics(StreamTrigger):
             from sources.kafka.pinned import PinnedReader
         except ImportError:
             raise MissingDependencyError(connector="kafka", extra="kafka") from None
-        if self.assignment == "group":
+        if self.assignment != "pinned":
             return GroupReader(self, context)
         return PinnedReader(self, partition, resume, context)
 

@@ -16,7 +16,7 @@ from sources.testing.flows import Flow
 from sources.testing.harness import Harness
 from sources.testing.lab import Lab
 
-__all__ = ["Case", "Conformance", "needs", "not_built_yet"]
+__all__ = ["Case", "Conformance", "needs"]
 
 _NUMBER = re.compile(r"^test_(\d\d)_")
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -31,9 +31,6 @@ class Case:
     """The first line of the method's docstring."""
     needs: tuple[str, ...] = ()
     """What a harness must offer."""
-    missing: str | None = None
-    """What of the product is not built yet."""
-    is_built: Callable[[], bool] | None = None
 
     @classmethod
     def of(cls, test: Callable[..., Any]) -> Case:
@@ -53,17 +50,9 @@ class Case:
 
 def needs(*names: str) -> Callable[[Test], Test]:
     """Mark a case as one for systems whose harness offers something that not every system has."""
-    return _marked(needs=names)
 
-
-def not_built_yet(what: str, is_built: Callable[[], bool]) -> Callable[[Test], Test]:
-    """Mark a case as one of something that comes later; it fails as soon as `is_built` says that it is there."""
-    return _marked(missing=what, is_built=is_built)
-
-
-def _marked(**marks: Any) -> Callable[[Test], Test]:
     def mark(test: Test) -> Test:
-        test.__dict__["case_marks"] = marks
+        test.__dict__["case_marks"] = {"needs": names}
         return test
 
     return mark
@@ -99,8 +88,6 @@ class Conformance:
         Raises:
             LookupError: it should be waived, and is not.
         """
-        if case.missing is not None:
-            return f"not built yet: {case.missing}"
         reason = cls.waivers.get(case.number)
         lacks = case.lacks(cls.harness_type)
         if lacks and reason is None:
@@ -112,12 +99,10 @@ class Conformance:
     @pytest.fixture(autouse=True)
     def _waivers_are_needed(self, request: pytest.FixtureRequest) -> None:
         case = Case.of(request.function)
-        if case.is_built is not None and case.is_built():
-            pytest.fail(f"{case.missing} are built now: write case {case.number}")
         reason = self.waiver(case)
         if reason is None:
             return
-        if case.missing or case.lacks(self.harness_type):
+        if case.lacks(self.harness_type):
             pytest.skip(f"waived: {reason}")
         request.applymarker(pytest.mark.xfail(reason=f"waived: {reason}", strict=True))
 

@@ -11,30 +11,22 @@ import pytest
 from flowspec import loads, registry
 from flowspec.errors import FlowError
 from sources.testing.arriving import Arriving
-from sources.testing.cases import not_built_yet
 from sources.testing.failing import Failing
 from sources.testing.harness import TriggerHarness
 from sources.testing.killing import Killing
 from sources.testing.lab import Lab
 from sources.testing.models import check_mistakes, check_model
 from sources.testing.outages import Outages
+from sources.testing.remembering import Remembering
 
 __all__ = ["TriggerConformance"]
 
 
-class TriggerConformance(Arriving, Failing, Outages, Killing):
+class TriggerConformance(Arriving, Failing, Outages, Killing, Remembering):
     """All cases of a trigger; a subclass for pytest says of which, and on what system."""
 
     trigger: ClassVar[str]
     """Its name in the registry, `connector.event`."""
-
-    @not_built_yet("windows", lambda: any("window" in kind for kind in registry.steps()))
-    def test_32_windows(self) -> None:
-        """Windows: late, out of order, restarted in the middle: equal to one golden answer."""
-
-    @not_built_yet("steps that drop duplicates", lambda: any("dedup" in kind for kind in registry.steps()))
-    def test_33_dedupe(self) -> None:
-        """Dedupe across a restart and across a failed sink: no loss."""
 
     def test_34_spec(self) -> None:
         """Every field has description, default and example; an unknown key names its path and the nearest name."""

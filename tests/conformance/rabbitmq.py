@@ -34,7 +34,7 @@ class _Queue(Proxied):
             connection.channel().queue_delete(self._queue)
 
     def _account(self, *, proxied: bool = False) -> dict[str, Any]:
-        url = f"amqp://guest:guest@127.0.0.1:{self._proxy.port}/" if proxied else self._node.url
+        url = self._node.url_at(self._proxy.port) if proxied else self._node.url
         return {"url": url, "heartbeat": _HEARTBEAT}
 
 

@@ -72,6 +72,82 @@ def test_a_record_is_followed_until_it_is_dropped_or_fails() -> None:
     assert [record.body for record in half.left] == [{"share": 2.0}]
 
 
+BRANCHES: list[dict[str, Any]] = [
+    {"split": "items"},
+    {
+        "id": "by-size",
+        "route": {
+            "cases": [
+                {
+                    "id": "big",
+                    "when": "body > 10",
+                    "steps": [
+                        {"id": "ten", "map": {"tens": "body / 10"}},
+                        {"route": {"cases": [{"when": "tens > 5", "sink": {"connector": "test-store"}}]}},
+                    ],
+                    "sink": {"connector": "test-store"},
+                },
+                {"id": "zero", "when": "body == 0"},
+            ]
+        },
+    },
+    {"id": "rest", "map": {"n": "body"}},
+]
+
+
+def test_it_is_seen_which_branch_a_record_takes() -> None:
+    (seen,) = pass_through(flow(*BRANCHES), [Record('{"items": [70, 0, 1, 20, "x"]}')])
+    assert [
+        (passage.step, passage.branch, [record.body for record in passage.left]) for passage in seen.passages[2:]
+    ] == [
+        ("by-size", "by-size-big", [70]),
+        ("by-size", "by-size-zero", []),
+        ("by-size", "", [1]),
+        ("by-size", "by-size-big", [20]),
+        ("by-size", None, []),
+        ("ten", None, [{"tens": 7.0}]),
+        ("ten", None, [{"tens": 2.0}]),
+        ("by-size-big-route-2", "by-size-big-route-2-case-1", [{"tens": 7.0}]),
+        ("by-size-big-route-2", "", [{"tens": 2.0}]),
+        ("rest", None, [{"n": 1}]),
+    ]
+    (failed,) = [passage for passage in seen.passages if passage.error is not None]
+    assert str(failed.error).startswith("when of big: ")
+    assert [record.body for record in seen.left] == [{"tens": 7.0}, {"tens": 2.0}, {"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("through", "left"),
+    [("by-size", [70, 1]), ("ten", [{"tens": 7.0}, 1]), ("rest", [{"tens": 7.0}, {"n": 1}])],
+)
+def test_the_last_step_may_be_one_of_a_branch(through: str, left: list[Any]) -> None:
+    (seen,) = pass_through(flow(*BRANCHES), [Record('{"items": [70, 0, 1]}')], through=through)
+    assert seen.passages[-1].step == through
+    assert [record.body for record in seen.left] == left
+
+
+def test_a_branch_is_looked_at_up_to_a_step_that_remembers() -> None:
+    steps: list[dict[str, Any]] = [
+        {
+            "route": {
+                "cases": [
+                    {
+                        "when": "n > 1",
+                        "steps": [{"dedupe": "n"}, {"set": {"m": "n"}}],
+                        "sink": {"connector": "test-store"},
+                    }
+                ],
+            }
+        },
+        {"id": "last", "set": {"m": 0}},
+    ]
+    spec = flow(*steps)
+    first, second = pass_through(spec, [Record('{"n": 2}'), Record('{"n": 1}')])
+    assert [record.body for record in (*first.left, *second.left)] == [{"n": 2}, {"n": 1, "m": 0}]
+    with pytest.raises(FlowError, match=r"\(steps: decode, route-1, last\)"):
+        pass_through(spec, [], through="route-1-case-1-set-2")
+
+
 def test_the_last_step_may_be_chosen() -> None:
     record = '{"id": 7, "total": 6, "items": []}'
     spec = flow(*STEPS, external_id="id")

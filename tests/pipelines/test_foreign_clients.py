@@ -14,7 +14,7 @@ from flowspec.deadletters.store import LetterStore
 from tests.pipelines.flows import Output, RunningFlow, eventually
 from tests.servers.kafka import KafkaBroker
 from tests.servers.missing import missing
-from tests.servers.rabbitmq import RabbitNode
+from tests.servers.rabbitmq import PASSWORD, RabbitNode
 from tests.servers.sqs import SqsServer
 
 BODIES = [b"", b"\x00\xff\xfe binary \xc3\x28", '{"naïve": "☃"}'.encode(), b"  spaces\r\nand lines\n", b"x" * 50_000]
@@ -46,7 +46,7 @@ def test_rabbitmqadmin(rabbitmq: RabbitNode, tmp_path: Path) -> None:
     port = rabbitmq.management.rpartition(":")[2]
     admin = [
         command("rabbitmqadmin", "it comes with Debian's rabbitmq-server"),
-        *("-H", "127.0.0.1", "-P", port, "-u", "guest", "-p", "guest", "publish", f"routing_key={queue}"),
+        *("-H", "127.0.0.1", "-P", port, "-u", "guest", "-p", PASSWORD, "publish", f"routing_key={queue}"),
     ]
     headers = {"ünï": "☃", "nested": {"list": [1, "two", True]}, "empty": ""}
     properties = {"headers": headers, "priority": 3, "correlation_id": "c-1", "delivery_mode": 2}

@@ -17,7 +17,7 @@ from tests.servers.sqs import SqsServer
 KEYS = {
     *("flow", "time", "state", "workers", "received", "delivered", "filtered", "failed", "in_flight", "rate"),
     *("dead_letters", "retried"),
-    *("latency_p50", "latency_p99", "trigger", "sinks", "error"),
+    *("latency_p50", "latency_p99", "trigger", "sinks", "error", "restarts", "last_failure"),
 }
 
 

@@ -139,6 +139,30 @@ def test_json_has_a_line_for_each_record(tmp_path: Path, spec: dict[str, Any]) -
     assert failed["error"]["message"].startswith("shop_steps:tagged: ValueError: no tags")
 
 
+def test_it_is_shown_which_branch_a_record_takes(tmp_path: Path, spec: dict[str, Any]) -> None:
+    cases = [
+        {"id": "big", "when": "total > 50", "steps": [{"select": ["id"]}], "sink": spec["sink"]},
+        {"id": "none", "when": "total == 0"},
+    ]
+    branched = {**spec, "steps": [{"id": "size", "route": {"cases": cases}}]}
+    lines = sample(tmp_path, branched).stdout.splitlines()
+    assert [line.split()[1:] for line in lines if line.startswith("  size ")] == [
+        ["to", "size-big"],
+        ["to", "size-none:", "dropped"],
+        ["goes", "on"],
+        ["goes", "on"],
+    ]
+    first, second, third, _ = map(json.loads, sample(tmp_path, branched, "--json").stdout.splitlines())
+    taken = [
+        [(step["step"], step.get("branch"), step["outcome"]) for step in each["steps"][2:]] for each in (first, second)
+    ]
+    assert taken == [
+        [("size", "size-big", "passed"), ("size-big-select-1", None, "passed")],
+        [("size", "size-none", "dropped")],
+    ]
+    assert third["steps"][2]["branch"] == ""
+
+
 def test_nothing_is_consumed_or_written(tmp_path: Path, spec: dict[str, Any]) -> None:
     seen = [sample(tmp_path, spec, "--limit", "2", "--json").stdout for _ in range(2)]
     assert seen[0] == seen[1]

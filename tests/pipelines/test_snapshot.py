@@ -25,6 +25,7 @@ def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None
     run.context("trigger").health.down(TransientError("away"))
     run.tally.received = 5
     run.tally.latencies.add(0.1, 5)
+    run.tally.commit_latencies.add(0.1)
     run.tally.places["map-1"].passed = 5
 
     snapshot = pickle.loads(pickle.dumps(Snapshot.of(run)))
@@ -32,6 +33,7 @@ def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None
     run.tally.places["map-1"].passed = 9
     run.tally.places["map-2"].passed = 9
     run.tally.latencies.add(10.0, 95)
+    run.tally.commit_latencies.add(10.0)
     run.healths[0].up()
 
     assert snapshot.tally.received == 5
@@ -39,6 +41,7 @@ def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(tmp_path: Path) -> None
     p99 = snapshot.tally.latencies.quantile(0.99)
     assert p99 is not None
     assert 0.1 <= p99 < 0.12
+    assert sum(snapshot.tally.commit_latencies.buckets.values()) == 1
     assert snapshot.ends["trigger"].state == "down"
     assert snapshot.ends["trigger"].reason == "away"
 

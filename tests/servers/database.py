@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from contextlib import closing
 from typing import Any
 
+from tests.secrets import secret
 from tests.servers.process import ServerProcess, server_port
 from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ["PASSWORD", "USER", "Database", "DatabaseServer"]
 
 USER = "tests"
-PASSWORD = "password-of-the-tests"
+PASSWORD = secret("Database")
 
 _numbers = itertools.count()
 

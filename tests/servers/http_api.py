@@ -10,9 +10,14 @@ import threading
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from tests.secrets import secret
 from tests.servers.http_server import HttpServer, Reply, Seen, json_reply
 
-__all__ = ["Items", "TokenServer"]
+__all__ = ["CLIENT_SECRET", "Items", "TokenServer"]
+
+
+CLIENT_SECRET = secret("Client/part")
+"""Of the client `flow`; a sign of it is to be quoted."""
 
 
 class Items:
@@ -138,9 +143,9 @@ class TokenServer:
         pair = f"{form.get('client_id')}:{form.get('client_secret')}"
         if "authorization" in seen.headers:
             pair = base64.b64decode(seen.headers["authorization"].removeprefix("Basic ")).decode()
-        if pair not in {"flow:s3cret%2Fpart", "flow:s3cret/part"}:
+        if pair not in {f"flow:{CLIENT_SECRET.replace('/', '%2F')}", f"flow:{CLIENT_SECRET}"}:
             return json_reply({"error": "invalid_client", "error_description": "who are you?"}, 401)
         self._given += 1
-        token = f"token-{self._given}"
+        token = secret(f"Token{self._given}")
         self.good.add(token)
         return json_reply({"access_token": token, "token_type": "Bearer", "expires_in": self.lasts})

@@ -14,10 +14,14 @@ from typing import Any
 
 import pika
 
+from tests.secrets import secret
 from tests.servers.missing import missing
 from tests.servers.process import ServerProcess, listens, server_port
 
-__all__ = ["RabbitNode", "rabbitmq"]
+__all__ = ["PASSWORD", "RabbitNode", "rabbitmq"]
+
+PASSWORD = secret("Rabbit")
+"""Of the user guest."""
 
 # The one in /usr/sbin wants to become another user.
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -84,11 +88,11 @@ _numbers = itertools.count()
 
 
 class RabbitNode:
-    """A running node, with its management plugin; user and password are guest."""
+    """A running node, with its management plugin; its user is guest."""
 
     def __init__(self, directory: Path) -> None:
         self.port, management, distribution, epmd = (server_port() for _ in range(4))
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self.url = self.url_at(self.port)
         self.account: dict[str, Any] = {"url": self.url}
         self.management = f"http://127.0.0.1:{management}"
         self._console = directory / "console"
@@ -99,6 +103,11 @@ class RabbitNode:
         own = ["epmd", "-port", str(epmd), "-address", "127.0.0.1"]
         self._port_mapper = ServerProcess(own, directory / "epmd.log", environment)
         self._port_mapper.start(lambda: listens(epmd))
+
+    @staticmethod
+    def url_at(port: int, scheme: str = "amqp") -> str:
+        """Where the node is for a client that reaches it through another port."""
+        return f"{scheme}://guest:{PASSWORD}@127.0.0.1:{port}/"
 
     def start(self) -> None:
         """Start it, or start it again with all that it had, where it was."""
@@ -262,6 +271,7 @@ def _environment(directory: Path, port: int, distribution: int, epmd: int) -> di
 def _configure(directory: Path, port: int, management: int) -> None:
     (directory / "rabbitmq.conf").write_text(
         f"""
+        default_pass = {PASSWORD}
         listeners.tcp.1 = 127.0.0.1:{port}
         management.tcp.ip = 127.0.0.1
         management.tcp.port = {management}

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.secrets import secret
 from tests.servers.maven import MavenError, jars
 from tests.servers.process import ServerProcess, listens, server_port
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["S3Server", "ministack_s3", "s3proxy"]
 
 _S3PROXY = "3.0.0"
+_SECRET_KEY = secret("S3Key")
 _numbers = itertools.count()
 _LOGGING = """
 <configuration>
@@ -43,14 +45,14 @@ class S3Server:
             "endpoint_url": f"http://127.0.0.1:{port}",
             "region": "us-east-1",
             "access_key_id": "test",
-            "secret_access_key": "test",
+            "secret_access_key": _SECRET_KEY,
         }
         self.client: S3Client = boto3.session.Session().client(
             "s3",
             endpoint_url=self.account["endpoint_url"],
             region_name="us-east-1",
             aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_secret_access_key=_SECRET_KEY,
             # S3Proxy knows nothing of the checksums that newer clients send unasked.
             config=Config(request_checksum_calculation="when_required", max_pool_connections=32),
         )
@@ -109,7 +111,7 @@ def s3proxy(directory: Path) -> Iterator[S3Server]:
     logging.write_text(_LOGGING)
     properties.write_text(
         f"s3proxy.endpoint=http://127.0.0.1:{port}\n"
-        "s3proxy.authorization=aws-v2-or-v4\ns3proxy.identity=test\ns3proxy.credential=test\n"
+        f"s3proxy.authorization=aws-v2-or-v4\ns3proxy.identity=test\ns3proxy.credential={_SECRET_KEY}\n"
         "jclouds.provider=transient\njclouds.identity=any\njclouds.credential=any\n"
     )
     java = ["java", "-Xmx512m", f"-Dlogback.configurationFile={logging}", "-cp", f"{folder}/*"]

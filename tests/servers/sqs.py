@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from pipelines.demo.server import EmbeddedSqs, free_port, wait_for_port
 from pipelines.demo.tether import end_tethered, start_tethered
+from tests.secrets import secret
 from tests.servers.maven import MavenError, jars
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SqsServer", "elasticmq", "ministack"]
 
 _VERSION = "1.6.11"
+_SECRET_KEY = secret("SqsKey")
 _numbers = itertools.count()
 
 
@@ -35,14 +37,14 @@ class SqsServer:
             "endpoint_url": endpoint,
             "region": "us-east-1",
             "access_key_id": "test",
-            "secret_access_key": "test",
+            "secret_access_key": _SECRET_KEY,
         }
         self.client: SQSClient = boto3.session.Session().client(
             "sqs",
             endpoint_url=endpoint,
             region_name="us-east-1",
             aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_secret_access_key=_SECRET_KEY,
             config=config,
         )
 

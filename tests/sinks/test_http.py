@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -16,13 +17,14 @@ from flowspec.errors import FatalError, RecordError, TransientError
 from flowspec.records import Record
 from sinks.http import Request
 from sources.http import HttpAccount
-from tests.servers.http_api import TokenServer
+from tests.secrets import secret
+from tests.servers.http_api import CLIENT_SECRET, TokenServer
 from tests.servers.http_server import CUT, HttpServer, Reply, Seen, json_reply
 from tests.servers.process import server_port
 from tests.sinks.ends import open_writer, records
 
 TAKEN = Reply(201)
-SECRET = "tops3cret"
+SECRET = secret("Http")
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_every_record_is_a_request(server: HttpServer) -> None:
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["x-order"] == "Order a/b é"
     assert "x-none" not in seen.headers
-    assert seen.headers["authorization"] == "Basic dXNlcjp0b3BzM2NyZXQ="
+    assert seen.headers["authorization"] == "Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
     assert seen.headers["x-tenant"] == "shop"
 
 
@@ -355,7 +357,7 @@ def test_a_host_that_a_record_names_gets_no_credentials(server: HttpServer) -> N
 def test_a_token_is_shared_and_renewed(server: HttpServer) -> None:
     tokens = TokenServer(server)
     server.route("/orders", tokens.protected(TAKEN))
-    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": "s3cret/part"}
+    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": CLIENT_SECRET}
     sink = writer(server, {"oauth2": oauth2}, parallel=4)
     assert list(sink.write(numbered(20))) == []
     assert len(server.seen("/token")) == 1

@@ -22,7 +22,7 @@ from flowspec.records import Record
 from sinks.rabbitmq import Publish
 from sources.rabbitmq import RabbitAccount
 from tests.pipelines.flows import eventually
-from tests.servers.rabbitmq import RabbitNode
+from tests.servers.rabbitmq import PASSWORD, RabbitNode
 from tests.servers.tcp_proxy import TcpProxy
 from tests.sinks.ends import open_writer, records
 
@@ -295,11 +295,11 @@ class TestWhatCannotBePublished:
     def test_an_exchange_that_the_user_may_not_write_to(self, rabbitmq: RabbitNode) -> None:
         user, queue = "reader", rabbitmq.create_queue()
         rabbitmq.evaluate(
-            f'rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"secret">>, <<"test">>), '
+            f'rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"{PASSWORD}">>, <<"test">>), '
             f'rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"/">>, <<"">>, <<"amq.fanout">>, <<"">>, '
             '<<"test">>).'
         )
-        account = {**rabbitmq.account, "username": user, "password": "secret"}
+        account = {**rabbitmq.account, "username": user, "password": PASSWORD}
         message = r"403 ACCESS_REFUSED.*user's permissions"
         with (
             publisher(rabbitmq, account=account, routing_key=queue) as writer,

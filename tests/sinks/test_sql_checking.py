@@ -10,12 +10,14 @@ import pytest
 
 from flowspec.errors import FatalError
 from sinks.sql import WriteRows
+from tests.secrets import secret
 from tests.servers.database import PASSWORD, Database, DatabaseServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.sqlite import SqliteFile
 from tests.sources.files.polling import without_rights
 
 # A column that nobody may write, and one that has to have a value.
+LIMITED = secret("Limited")
 COLUMNS = "id integer PRIMARY KEY, name varchar(10) NOT NULL, next integer GENERATED ALWAYS AS (id + 1) STORED"
 NAMED = {"columns": {"id": "id", "name": "name"}}
 
@@ -29,10 +31,10 @@ def server(request: pytest.FixtureRequest) -> DatabaseServer:
 @pytest.fixture
 def limited(server: DatabaseServer) -> Iterator[tuple[str, dict[str, Any]]]:
     """The name and the account of a user who may do nothing."""
-    user, known = ("writer", "PASSWORD 'l1mited'"), ("writer@'%'", "IDENTIFIED BY 'l1mited'")
+    user, known = ("writer", f"PASSWORD '{LIMITED}'"), ("writer@'%'", f"IDENTIFIED BY '{LIMITED}'")
     name, how = user if isinstance(server, PostgresServer) else known
     server.execute(f"CREATE USER {name} {how}")
-    yield name, {**server.account, "username": "writer", "password": "l1mited"}
+    yield name, {**server.account, "username": "writer", "password": LIMITED}
     if isinstance(server, PostgresServer):
         server.execute("DROP OWNED BY writer")
     server.execute(f"DROP USER {name}")

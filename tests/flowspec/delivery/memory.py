@@ -121,6 +121,8 @@ class _MemoryReader:
 class MemoryTrigger(StreamTrigger):
     """Hands over `records`, from the first one or where it is resumed."""
 
+    resumes = True
+
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     connector: Literal["memory"] = "memory"

@@ -117,6 +117,30 @@ def test_an_epoch_of_many_batches_is_committed_once(run: FlowRun, journal: Journ
     assert journal.early_commits("one") == []
 
 
+@pytest.mark.parametrize("epoch", [AT_ONCE, timedelta(seconds=0.2)], ids=["epoch 0", "epoch 200 ms"])
+def test_each_commit_has_a_latency(run: FlowRun, journal: Journal, epoch: timedelta) -> None:
+    execute(run, journal, batch_size=5, epoch=epoch)
+    tally = run.tally
+    assert sum(tally.commit_latencies.buckets.values()) == len(journal.details("trigger", "commit"))
+    slowest, slowest_record = tally.commit_latencies.quantile(1.0), tally.latencies.quantile(1.0)
+    assert slowest is not None
+    assert slowest_record is not None
+    assert slowest <= slowest_record, "an epoch ends after its records have arrived"
+
+
+def test_a_commit_waits_for_the_sinks(run: FlowRun, journal: Journal) -> None:
+    def write_slowly(event: Event) -> None:
+        if event.what == "try":
+            time.sleep(0.1)
+
+    journal.watch = write_slowly
+    execute(run, journal, batch_size=50)
+    assert sum(run.tally.commit_latencies.buckets.values()) == 2
+    quickest = run.tally.commit_latencies.quantile(0.01)
+    assert quickest is not None
+    assert quickest >= 0.1
+
+
 def test_an_open_epoch_is_not_held_up_by_waiting(run: FlowRun, journal: Journal) -> None:
     execute(run, journal, batch_size=5, epoch=timedelta(milliseconds=100))
     waits = [

@@ -62,9 +62,12 @@ def test_latencies_of_two_workers_merge() -> None:
 def test_tallies_of_two_workers_add_up() -> None:
     total = Tally(received=10, delivered=4, filtered=3, failed=2, in_flight=1)
     total.latencies.add(0.1, 7)
+    total.commit_latencies.add(0.1, 2)
     other = Tally(received=100, delivered=40, filtered=30, failed=20, in_flight=10)
     other.latencies.add(0.2, 70)
+    other.commit_latencies.add(0.3)
     total.merge(other)
     assert (total.received, total.delivered, total.filtered, total.failed, total.in_flight) == (110, 44, 33, 22, 11)
     assert sum(total.latencies.buckets.values()) == 77
+    assert sum(total.commit_latencies.buckets.values()) == 3
     assert sum(other.latencies.buckets.values()) == 70, "the other is left as it was"

@@ -77,3 +77,40 @@ def test_no_records_are_no_tables(tmp_path: Path) -> None:
     assert seen.rows == []
     assert "<table>" not in seen._repr_html_()
     assert repr(seen).splitlines()[0] == "trigger: 0 passed"
+
+
+def test_it_is_shown_which_branch_a_record_takes(tmp_path: Path) -> None:
+    write_orders(tmp_path)
+    sink = {"connector": "stdout"}
+    cases = [{"id": "first", "when": "id == 1", "steps": [{"select": ["id"]}], "sink": sink}, {"when": "id == 2"}]
+    seen = flow_of(tmp_path).route({"cases": cases}, id="by-id").map({"last": "id"}).preview(20)
+    assert [str(step) for step in seen.steps[3:]] == [
+        "by-id: 1 passed",
+        "by-id-first-select-1: 1 passed",
+        "map-4: 0 passed",
+    ]
+    assert "    1  passed to by-id-first  " in repr(seen)
+    assert "passed to by-id-first" in seen._repr_html_()
+    assert seen.rows == [{"id": 1}]
+    dropped = (
+        Flow("orders").trigger("files", path=str(tmp_path / "orders*.jsonl"), settle_time=0).route({"cases": cases})
+    )
+    assert "    2  dropped to case-2  " not in repr(dropped.sink("stdout").preview(20))
+    assert "    2  dropped to route-1-case-2  " in repr(dropped.sink("stdout").preview(20))
+
+
+def test_a_flow_ends_where_a_route_has_a_branch_for_every_record(tmp_path: Path) -> None:
+    sink = {"connector": "stdout"}
+    content = {"cases": [{"when": "id == 1", "python": "x"}], "otherwise": {"sink": sink}}
+    flow = Flow("orders").trigger("files", path=str(tmp_path / "orders*.jsonl"))
+    with pytest.raises(FlowError, match=r"steps\[0\].route.cases\[0\].python: unknown key 'python'"):
+        flow.route(content)
+    steps = [{"python": lambda body: {**body, "first": True}}]
+    routed = flow.route({"cases": [{"when": "id == 1", "steps": steps, "sink": sink}], "otherwise": {"sink": sink}})
+    outcome = routed.test([{"id": 1}, {"id": 2}], {"sinks": {"route-1-otherwise-stdout-print": [{"id": 2}]}})
+    assert outcome.sinks["route-1-case-1-stdout-print"] == [{"id": 1, "first": True}]
+    assert "id == 1:" in repr(routed)
+    with pytest.raises(FlowError, match="sinks: no record comes here: 'route' before it has 'otherwise'"):
+        routed.sink("stdout")
+    with pytest.raises(FlowError, match="has no name by which it can be imported"):
+        routed.to_spec()

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
+import orjson
 import pytest
 
 from flowspec.errors import RecordError
+from flowspec.journal import search
+from flowspec.journal.batches import packed
 from flowspec.journal.search import JournalReader, Search, Status, _latest
 from flowspec.journal.settings import Keep
-from flowspec.journal.store import Chunk, JournalStore
+from flowspec.journal.store import Batch, Chunk, JournalStore
 from tests.flowspec.journal.parts import executions, failure, record, writing
 from tests.sources.files.polling import without_rights
 
 _MILLION = 1_000_000
 _STEP = 50_000
+_BATCH = 500
 _FILL = """
 WITH RECURSIVE numbers(number) AS (
     SELECT :begin UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :begin + :step
@@ -43,15 +49,31 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 500 in a row."""
+    directory = tmp_path_factory.mktemp("dense")
+    some = random.Random(1)
+    with closing(JournalStore("orders", directory, 0, "all", Keep())) as store:
+        for begin in range(0, _MILLION, _BATCH):
+            numbers = range(begin, begin + _BATCH)
+            ids = [f"order-{each}" if each % 1000 == 123 else f"{some.getrandbits(128):032x}" for each in numbers]
+            columns = packed([[1.0], [begin // _BATCH], ["q"], list(numbers)])
+            store.add([Batch("delivered", "billing", _BATCH, columns, time.time(), orjson.dumps(ids))])
+    return directory
+
+
 def plan(directory: Path, search: Search) -> str:
     reader = JournalReader("orders", directory)
     condition, values = search.condition(reader._masks)
-    with closing(sqlite3.connect(reader.path)) as connection:
+    with reader._connection() as connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {_latest(condition)}", (*values, 50)).fetchall()
     return "\n".join(row[3] for row in rows)
 
 
-def test_an_external_id_is_found_in_a_million_executions(long: Path) -> None:
+@pytest.mark.parametrize("layout", ["long", "dense"])
+def test_an_external_id_is_found_in_a_million_executions(request: pytest.FixtureRequest, layout: str) -> None:
+    long: Path = request.getfixturevalue(layout)
     took = []
     for number in (123, 420_123, 999_123):
         began = time.perf_counter()
@@ -66,8 +88,9 @@ def test_an_external_id_is_found_in_a_million_executions(long: Path) -> None:
 @pytest.mark.parametrize(
     ("search", "index"),
     [
-        (Search("order-1"), "SEARCH executions USING INDEX executions_external_id (<expr>=? AND external_id=?)"),
-        (Search("order-1", "dead", 1.0), "executions_external_id (<expr>=? AND external_id=? AND rowid>?)"),
+        (Search("order-1"), "executions_external_id (<expr>=? AND external_id=?)"),
+        (Search("order-1"), "SCAN executions USING INDEX executions_batches"),
+        (Search("order-1", "dead", 1.0), "executions_external_id (<expr>=? AND external_id=?)"),
         (Search(status="dead"), "SEARCH executions USING INDEX executions_outcome (outcome=?)"),
         (Search(status="failed", since=1.0), "executions_outcome (outcome=? AND rowid>?)"),
         (Search(since=1.0), "SEARCH executions USING INTEGER PRIMARY KEY (rowid>?)"),
@@ -78,7 +101,7 @@ def test_every_search_uses_an_index(long: Path, search: Search, index: str) -> N
     found = plan(long, search)
     assert index in found
     if search.external_id is not None:
-        assert "SCAN executions" not in found
+        assert found.count("SCAN executions") == found.count("SCAN executions USING INDEX executions_batches") == 1
 
 
 def test_the_only_dead_letter_of_a_million_is_found(long: Path) -> None:
@@ -142,11 +165,42 @@ def test_what_comes_is_followed_from_where_the_latest_ended(tmp_path: Path) -> N
     with writing(tmp_path) as journal:
         journal.delivered([record(number) for number in range(3, 2_000)], "billing")
         journal.failed([failure(record(2_000), RecordError("no"))], skipped=False)
-    pages = []
-    while (page := reader.after(last, Search(status="dead")))[1] != last:
+    found, end = reader.after(last, Search(status="dead"))
+    assert [each.external_id for each in found] == ["order-2000"]
+    assert reader.after(end, Search()) == ([], end)
+
+
+def test_much_that_comes_is_followed_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_PAGE", 70)
+    reader = JournalReader("orders", tmp_path)
+    with writing(tmp_path) as journal:
+        for begin in (0, 60, 120):
+            journal.delivered([record(number) for number in range(begin, begin + 60)], "billing")
+        journal.delivered([record(number) for number in range(180, 200)], "billing")
+    last, pages = 0, []
+    while (page := reader.after(last, Search()))[0]:
         found, last = page
         pages.append([each.external_id for each in found])
-    assert pages == [[], ["order-2000"]]
+    assert [len(each) for each in pages] == [120, 70, 10]
+    assert set(chain(*pages)) == {f"order-{number}" for number in range(200)}
+
+
+def test_the_latest_of_a_batch_are_its_last(tmp_path: Path) -> None:
+    with writing(tmp_path) as journal:
+        journal.delivered([record(number) for number in range(100)], "billing")
+        journal.delivered([record(number) for number in range(100, 200)], "archive")
+    assert [each.external_id for each in executions(tmp_path, 102)] == [f"order-{each}" for each in range(98, 200)]
+
+
+@pytest.mark.parametrize("wanted", ["order-7", 'a"b', "a\\b", "Stra\xdfe", "a\nb", ",", '","', "", "\x7f"])
+def test_an_external_id_of_a_batch_is_found_whatever_is_in_it(tmp_path: Path, wanted: str) -> None:
+    with writing(tmp_path) as journal:
+        others = [record(number) for number in range(70, 150)]
+        journal.delivered([*others, record(1, external_id=wanted), record(2, external_id=wanted * 2 + "x")], "billing")
+        journal.delivered([record(3, external_id=wanted)], "archive")
+    found = executions(tmp_path, external_id=wanted)
+    assert [(each.external_id, each.place) for each in found] == [(wanted, "billing"), (wanted, "archive")]
+    assert executions(tmp_path, external_id="\ud800") == []
 
 
 def test_reading_goes_on_beside_a_writer_that_is_in_the_middle(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pytest
 
 from flowspec.errors import FatalError
 from flowspec.journal.backlog import Backlog
+from flowspec.journal.batches import packed
 from flowspec.journal.search import JournalReader
 from flowspec.journal.settings import Keep
-from flowspec.journal.store import Chunk, Counted, JournalStore
+from flowspec.journal.store import Batch, Chunk, Counted, JournalStore
 from tests.flowspec.journal.parts import executions
 
 _MIB = 1024**2
@@ -25,6 +26,12 @@ def chunk(numbers: range, at: float | None = None) -> Chunk:
     ended_at = time.time() if at is None else at
     rows = [[ended_at, ended_at, f"order-{number}", ["queue", number], 1, 0] for number in numbers]
     return Chunk("delivered", "billing", len(rows), orjson.dumps(rows)[1:-1])
+
+
+def batch(numbers: range) -> Chunk:
+    ids = orjson.dumps([f"order-{number}" for number in numbers])
+    columns = packed([[time.time()], [1], ["queue"], [f"message-{number:032}" for number in numbers]])
+    return Batch("delivered", "billing", len(numbers), columns, time.time(), ids)
 
 
 def opened(directory: Path, keep: Keep | None = None) -> JournalStore:
@@ -60,14 +67,19 @@ def test_counts_and_gaps_that_are_too_old_go_as_well(tmp_path: Path) -> None:
         assert (reader.counted(None), reader.gaps(None)) == (None, [])
 
 
-def test_the_file_stays_within_its_size_and_shrinks_to_a_smaller_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "several"), [(chunk, 2_000), (batch, 200)])
+def test_the_file_stays_within_its_size_and_shrinks_to_a_smaller_one(
+    tmp_path: Path, make: Callable[[range], Chunk], several: int
+) -> None:
     size = 4 * _MIB
     with closing(opened(tmp_path, Keep(size=size))) as store:
-        for begin in range(0, 60_000, 2_000):
-            store.add([chunk(range(begin, begin + 2_000))])
-            store.prune(4_000)
+        for begin in range(0, 160_000, 2_000):
+            numbers = range(begin, begin + 2_000)
+            rows = store.add([make(numbers[first : first + several]) for first in range(0, 2_000, several)])
+            assert rows == (2_000 if make is chunk else 10)
+            store.prune(2 * rows)
     assert size / 2 < store.path.stat().st_size < size * 1.3
-    assert executions(tmp_path, 1)[0].external_id == "order-59999"
+    assert executions(tmp_path, 1)[0].external_id == "order-159999"
     assert executions(tmp_path, external_id="order-0") == []
 
     # Pages go back to the file system some at a time, and at the end of the process what SQLite's log still has of it.
@@ -77,7 +89,7 @@ def test_the_file_stays_within_its_size_and_shrinks_to_a_smaller_one(tmp_path: P
         for _ in range(10):
             store.prune(1_000)
     assert store.path.stat().st_size <= _MIB
-    assert executions(tmp_path, 1)[0].external_id == "order-59999"
+    assert executions(tmp_path, 1)[0].external_id == "order-159999"
 
 
 def test_a_removed_file_is_begun_anew(tmp_path: Path, store: JournalStore) -> None:
@@ -95,6 +107,22 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path, store: JournalS
         other.add([chunk(range(1))])
     with pytest.raises(FatalError, match="newer version of this program; update it"):
         executions(tmp_path)
+
+
+def test_a_file_of_an_older_version_is_left_alone(tmp_path: Path, store: JournalStore) -> None:
+    store.add([chunk(range(1))])
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with closing(opened(tmp_path)) as other, pytest.raises(FatalError, match="it was made by an older version"):
+        other.add([chunk(range(1))])
+    with pytest.raises(
+        FatalError, match=r"the journal .*orders.sqlite was made by an older .* remove it to begin anew"
+    ):
+        executions(tmp_path)
+    store.path.unlink()
+    with closing(opened(tmp_path)) as other:
+        other.add([chunk(range(1))])
+    assert len(executions(tmp_path)) == 1
 
 
 def test_a_file_that_is_none_is_left_alone(tmp_path: Path, store: JournalStore) -> None:

@@ -227,7 +227,8 @@ def test_a_warning_says_that_everybody_can_read_secrets(folder: Path, caplog: py
 
 
 @pytest.mark.parametrize(
-    ("mode", "token"), [(0o600, "hunter2"), (0o644, "${TOKEN}"), (0o644, "${file:token}"), (0o644, None)]
+    ("mode", "token"),
+    [(0o600, "hunter2"), (0o644, "${TOKEN}"), (0o644, "${file:token}"), (0o644, "amqp://shop:5672"), (0o644, None)],
 )
 def test_there_is_no_warning_where_nobody_can_read_secrets(
     folder: Path, caplog: pytest.LogCaptureFixture, mode: int, token: str | None

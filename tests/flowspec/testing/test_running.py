@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.flowspec.testing.flows import outcomes, write
+from tests.flowspec.testing.flows import outcomes, said, write
 
 PAID = {"order_id": 1, "status": "paid", "total": 10.5}
 OPEN = {"order_id": 2, "status": "open", "total": 1}
@@ -216,3 +216,61 @@ def test_a_section_of_the_spec_and_the_file_beside_it_both_count(tmp_path: Path)
     found = outcomes(path)
     assert [(result.case.test.name, result.difference) for result in found] == [("inside", []), ("beside", [])]
     assert [result.case.document.source for result in found] == [str(path), str(tmp_path / "orders.test.json")]
+
+
+ROUTE = {
+    "route": {
+        "cases": [
+            {
+                "id": "paid",
+                "when": "status == 'paid'",
+                "steps": [
+                    {"map": {"id": "order_id", "cents": "round(total * 100)"}},
+                    {"enrich": {"connector": "http", "account": "gone", "url": "/orders/{id}", "into": "shop"}},
+                ],
+                "sink": {"connector": "rabbitmq", "account": "gone", "routing_key": "${NO_SUCH_VARIABLE}"},
+            },
+            {"when": "status == 'open'"},
+        ],
+        "otherwise": {"sink": {"id": "others", "connector": "files", "path": "${NO_SUCH_VARIABLE}"}},
+    }
+}
+BRANCHED = {"steps": [ROUTE], "sink": None}
+OTHER = {"order_id": 4, "status": "lost"}
+
+
+def test_the_sinks_and_steps_of_branches_are_tested_by_their_ids(tmp_path: Path) -> None:
+    test = {
+        "given": [PAID, OPEN, OTHER, {"order_id": 5, "status": "paid", "total": 1}, {"order_id": 6}],
+        "answers": {"route-1-paid-enrich-2": {"/orders/1": {"name": "ours"}}},
+        "expect": {
+            "sinks": {
+                "route-1-paid-rabbitmq-publish": [{"id": 1, "cents": 1050, "shop": {"name": "ours"}}],
+                "others": [OTHER],
+            },
+            "dead_letters": [
+                {"step": "route-1", "error": "when of paid: missing field 'status'"},
+                {"step": "route-1-paid-enrich-2"},
+            ],
+            "filtered": 1,
+            "in_any_order": True,
+        },
+    }
+    (result,) = outcomes(write(tmp_path, test, **BRANCHED))
+    assert result.difference == []
+    wrong = {**test, "expect": {"sinks": {"others": []}}}
+    (result,) = outcomes(write(tmp_path, wrong, **BRANCHED))
+    assert '+        "order_id": 4,' in result.difference
+
+
+def test_what_a_test_says_of_branches_goes_with_the_flow(tmp_path: Path) -> None:
+    expect = {"sinks": {"othres": []}, "dead_letters": [{"step": "route-1-paid-map-2"}]}
+    answers: dict[str, Any] = {"enrich-2": {}}
+    found = said(write(tmp_path, {"given": [PAID], "expect": expect, "answers": answers}, **BRANCHED))
+    assert len(found) == 3
+    assert "route-1-paid-enrich-2" in next(line for line in found if ".answers." in line)
+    for message in (
+        "the flow has no sink 'othres'; did you mean 'others'?",
+        "the flow has no step 'route-1-paid-map-2'; did you mean 'route-1-paid-map-1'?",
+    ):
+        assert any(line.endswith(message) for line in found)

@@ -106,6 +106,7 @@ def test_metrics_and_status_of_a_run(tmp_path: Path, workers: int) -> None:
     eventually(lambda: flow.metric("records_filtered_total") == 50, "all is reported")
 
     assert flow.metric("records_received_total") == 100
+    eventually(lambda: (flow.metric("commit_latency_seconds_count") or 0) >= 2, "each commit has its latency")
     assert flow.metric("records_failed_total") == flow.metric("dead_letters_total") == 0
     assert flow.metric("records_in_flight") == 0
     assert flow.metric("step_records_total", step="even", outcome="filtered") == 50

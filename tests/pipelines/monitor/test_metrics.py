@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from flowspec.delivery.tally import Counts, Tally
 from pipelines.monitor.metrics import as_metrics
+from pipelines.restarts import Failure
 from pipelines.snapshot import EndState, Snapshot
 from tests.pipelines.monitor.scrapes import Scrape
 
@@ -65,7 +67,7 @@ def test_each_count_has_its_metric() -> None:
 def test_steps_and_sinks_are_told_apart() -> None:
     seen = scrape(SNAPSHOT)
     steps = {labels["outcome"]: value for labels, value in seen.series("pipelines_step_records_total")}
-    assert steps == {"passed": 12, "filtered": 5, "failed": 2, "retried": 6}
+    assert steps == {"passed": 12, "filtered": 5, "failed": 2, "retried": 6, "absorbed": 0}
     assert seen.value("pipelines_step_records_total", flow="orders", step="map-1", outcome="passed") == 12
     sinks = {labels["outcome"]: value for labels, value in seen.series("pipelines_sink_records_total")}
     assert sinks == {"delivered": 12, "failed": 1, "retried": 1}
@@ -85,11 +87,21 @@ def test_what_is_not_known_has_no_value() -> None:
     assert seen.value("pipelines_last_record_timestamp_seconds", flow="orders") is None
     assert seen.value("pipelines_trigger_up", flow="orders") == 0
     assert seen.value("pipelines_record_latency_seconds_count", flow="orders") == 0
+    assert seen.value("pipelines_commit_latency_seconds_count", flow="orders") == 0
 
 
-def test_the_state_is_one_of_four() -> None:
+def test_the_state_is_one_of_six() -> None:
     states = {labels["state"]: value for labels, value in scrape(SNAPSHOT).series("pipelines_run_state")}
-    assert states == {"running": 0, "stopping": 1, "stopped": 0, "failed": 0}
+    others = dict.fromkeys(("waiting", "running", "restarting", "stopped", "failed"), 0)
+    assert states == {"stopping": 1, **others}
+
+
+def test_restarts_and_the_last_failure_are_told() -> None:
+    seen = scrape(replace(SNAPSHOT, restarts=3, last_failure=Failure("it broke", 1_700_000_100.5)))
+    assert seen.value("pipelines_restarts_total", flow="orders") == 3
+    assert seen.value("pipelines_last_failure_timestamp_seconds", flow="orders") == 1_700_000_100.5
+    assert scrape(SNAPSHOT).value("pipelines_restarts_total", flow="orders") == 0
+    assert scrape(SNAPSHOT).value("pipelines_last_failure_timestamp_seconds", flow="orders") is None
 
 
 def test_the_build_is_named() -> None:
@@ -112,6 +124,16 @@ def test_latencies_are_counted_up_to_readable_bounds(bound: float) -> None:
     assert list(buckets) == sorted(buckets, key=float)
     assert list(buckets.values()) == sorted(buckets.values())
     assert buckets["+Inf"] == seen.value("pipelines_record_latency_seconds_count", flow="orders") == 12
+
+
+def test_commits_have_a_latency_of_their_own() -> None:
+    tally = Tally()
+    tally.latencies.add(0.9, 500)
+    tally.commit_latencies.add(0.2)
+    seen = scrape(Snapshot("orders", tally=tally))
+    buckets = {labels["le"]: value for labels, value in seen.series("pipelines_commit_latency_seconds_bucket")}
+    assert (buckets["0.1"], buckets["0.25"], buckets["+Inf"]) == (0, 1, 1)
+    assert seen.value("pipelines_commit_latency_seconds_sum", flow="orders") == pytest.approx(0.2, rel=0.065)
 
 
 @pytest.mark.parametrize("seconds", [0.0001, 0.003, 0.07, 0.9, 12.0, 4_000.0])

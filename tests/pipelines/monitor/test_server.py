@@ -74,7 +74,7 @@ def test_the_status_is_that_of_the_command_line_with_the_places(monitor: Monitor
     status, content_type, _, body = ask(monitor, "/status")
     shown = json.loads(body)
     assert (status, content_type) == (200, "application/json")
-    assert shown.pop("places") == {"map-1": {"passed": 3, "filtered": 0, "failed": 0, "retried": 0}}
+    assert shown.pop("places") == {"map-1": {"passed": 3, "filtered": 0, "failed": 0, "retried": 0, "absorbed": 0}}
     assert set(shown) == set(as_json(UP, 0.0))
     assert shown["rate"] > 0
     assert shown["trigger"]["state"] == "up"

@@ -14,11 +14,12 @@ from flowspec.errors import FatalError, TransientError
 from flowspec.records import Record, Trace
 from sinks.http import Request
 from sources.http import HttpAccount, PollEndpoint, checking
-from tests.servers.http_api import Items, TokenServer
+from tests.secrets import secret
+from tests.servers.http_api import CLIENT_SECRET, Items, TokenServer
 from tests.servers.http_server import HANG, HttpServer, Reply, json_reply
 from tests.servers.process import server_port
 
-SECRET = "tops3cret"
+SECRET = secret("Http")
 
 
 def _account(url: str, **fields: Any) -> str:
@@ -66,7 +67,7 @@ def test_an_account_is_reached_and_not_asked(server: HttpServer) -> None:
 
 def test_a_token_is_fetched(server: HttpServer) -> None:
     tokens = TokenServer(server)
-    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": "s3cret/part"}
+    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": CLIENT_SECRET}
     assert _account(server.url, oauth2=oauth2) == f"{server.url} is reached; a token was given"
     assert _sink(server.url, base_url=server.url, oauth2=oauth2) == (
         f"{server.url} is reached; a token was given; no request was made"

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from flowspec.errors import FatalError, RecordError, TransientError
-from tests.servers.http_api import Items, TokenServer
+from tests.secrets import secret
+from tests.servers.http_api import CLIENT_SECRET, Items, TokenServer
 from tests.servers.http_server import CUT, HttpServer, Reply, Seen, json_reply
 from tests.sources.http.pollers import Polling
+
+API_KEY = secret("ApiKey")
 
 PAGED: dict[str, dict[str, Any]] = {
     "links": {"pages": "link_header"},
@@ -346,12 +349,12 @@ def test_the_server_says_when_to_come_again(server: HttpServer) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_what_stays_wrong_stops_the_flow(server: HttpServer, status: int) -> None:
-    server.route("/list", Reply(status, body=b"key=abc123secret is not known"))
-    account = {"api_key": "abc123secret", "api_key_query": "key"}
+    server.route("/list", Reply(status, body=f"key={API_KEY} is not known".encode()))
+    account = {"api_key": API_KEY, "api_key_query": "key"}
     with Polling(f"{server.url}/list?region=eu", account) as polling, pytest.raises(FatalError) as raised:
         polling.page()
     assert f"GET {server.url}/list: {status}" in str(raised.value)
-    assert "abc123secret" not in str(raised.value)
+    assert API_KEY not in str(raised.value)
 
 
 def test_items_without_a_cursor_are_dead_letters_once(items: Items) -> None:
@@ -433,18 +436,18 @@ def test_the_key_of_an_account_is_in_every_query_and_in_no_cursor(server: HttpSe
         return json_reply([item(page)], Link=more if page < 3 else "")
 
     server.route("/list", answer)
-    account = {"api_key": "abc123secret", "api_key_query": "key"}
+    account = {"api_key": API_KEY, "api_key_query": "key"}
     with Polling(f"{server.url}/list", account, pages="link_header") as polling:
         page = polling.page()
-        assert "abc123secret" not in str(page.cursor)
+        assert API_KEY not in str(page.cursor)
         assert polling.ids() == [2, 3]
-    assert [seen.query["key"] for seen in server.requests] == ["abc123secret"] * 3
+    assert [seen.query["key"] for seen in server.requests] == [API_KEY] * 3
 
 
 def test_a_token_of_oauth_is_renewed_before_it_expires_and_when_it_is_refused(server: HttpServer) -> None:
     tokens = TokenServer(server, lasts="3600")
     server.route("/list", tokens.protected(json_reply([item(1)])))
-    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": "s3cret/part", "scope": "orders"}
+    oauth2 = {"token_url": tokens.url, "client_id": "flow", "client_secret": CLIENT_SECRET, "scope": "orders"}
     for where in ("header", "body"):
         with Polling(f"{server.url}/list", {"oauth2": {**oauth2, "credentials_in": where}}) as polling:
             polling.records()

@@ -18,6 +18,7 @@ from flowspec.errors import FatalError, TransientError
 from sources.http import HttpAccount
 from sources.http.calls import Answer, Call
 from sources.http.session import Limits, Session
+from tests.secrets import secret
 from tests.servers.http_server import HANG, HttpServer, Reply, Seen, json_reply
 from tests.servers.process import server_port
 
@@ -217,11 +218,12 @@ def test_a_refused_token_is_renewed_once(server: HttpServer) -> None:
     given: list[str] = []
 
     def token(seen: Seen) -> Reply:
-        given.append(f"token-{len(given)}")
+        given.append(secret(f"Token{len(given)}"))
         return json_reply({"access_token": given[-1]})
 
     server.route("/token", token)
     server.route("/", Reply(401))
     oauth2 = {"token_url": server.url + "/token", "client_id": "a", "client_secret": "b"}
     assert get(server.url + "/", {"oauth2": oauth2}).status == 401
-    assert [seen.headers["authorization"] for seen in server.seen("/")] == ["Bearer token-0", "Bearer token-1"]
+    assert len(given) == 2
+    assert [seen.headers["authorization"] for seen in server.seen("/")] == [f"Bearer {token}" for token in given]

@@ -16,20 +16,23 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from tests.secrets import secret
 from tests.servers import maven
 from tests.servers.kafka import KafkaBroker
 from tests.servers.kafka_program import kafka_program
 from tests.servers.process import listens, server_port
 
-__all__ = ["SecuredBroker", "secured_kafka"]
+__all__ = ["PASSWORD", "SecuredBroker", "secured_kafka"]
 
+PASSWORD = secret("Kafka")
+"""Of the user `alice`."""
 _PATIENCE = 60.0
 
 
 class SecuredBroker(KafkaBroker):
     """Four listeners: without anything, where all is allowed; with TLS; with a login; and advertised where nobody is.
 
-    The user `alice` has the password `alice-secret`, and no rights but those that a test gives her.
+    The user `alice` has no rights but those that a test gives her.
     """
 
     def __init__(self, port: int, tls_port: int, login_port: int, lost_port: int, ca_file: Path) -> None:
@@ -37,7 +40,7 @@ class SecuredBroker(KafkaBroker):
         self.port, self.tls_port, self.login_port, self.lost_port = port, tls_port, login_port, lost_port
         self.ca_file = str(ca_file)
 
-    def alice(self, password: str = "alice-secret", **fields: Any) -> dict[str, Any]:
+    def alice(self, password: str = PASSWORD, **fields: Any) -> dict[str, Any]:
         """Her account."""
         return {
             "bootstrap_servers": f"127.0.0.1:{self.login_port}",
@@ -79,7 +82,7 @@ def secured_kafka(directory: Path, certificates: Path) -> Iterator[SecuredBroker
         "listener.name.secure.ssl.keystore.type": "PEM",
         "listener.name.secure.ssl.keystore.location": str(store),
         "listener.name.login.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.login.plain.sasl.jaas.config": f'{module} required user_alice="alice-secret";',
+        "listener.name.login.plain.sasl.jaas.config": f'{module} required user_alice="{PASSWORD}";',
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
     }

@@ -25,9 +25,11 @@ from flowspec.formats import Csv, CsvFormat, encode_all
 from flowspec.records import Record
 from sources.kafka.account import KafkaAccount
 from sources.kafka.formats import ReadFormat, WriteFormat, decoder, encoder, needs_topic
+from tests.secrets import leaks_in, secret
 from tests.servers.schema_registry import RegistryServer
 from tests.servers.tcp_proxy import TcpProxy
 
+PASSWORD = secret("Registry")
 CUSTOMER = {
     "type": "record",
     "name": "Customer",
@@ -589,9 +591,9 @@ def test_what_an_answer_means(status: int, body: bytes, error: type[Exception], 
 
 def test_no_message_has_the_password(schema_registry: RegistryServer) -> None:
     form: Any = "avro"
-    url = f"http://user:hunter2@127.0.0.1:{schema_registry.port}/nowhere"
+    url = f"http://user:{PASSWORD}@127.0.0.1:{schema_registry.port}/nowhere"
     given: Any = {"url": url}
     decode = decoder(form, KafkaAccount(bootstrap_servers="127.0.0.1:9092", schema_registry=given))
     with pytest.raises(FatalError) as caught:
         decode(avro_of(schema_registry, ORDER, BODY))
-    assert "hunter2" not in str(caught.value)
+    assert leaks_in(str(caught.value)) == []

@@ -16,6 +16,7 @@ from flowspec.loading import SpecError, load
 from sources.rabbitmq.account import RabbitAccount, address_of
 from sources.rabbitmq.errors import classify
 from tests.servers.process import server_port
+from tests.servers.rabbitmq import RabbitNode
 
 SECRET = "s3cr3t!"
 
@@ -158,8 +159,8 @@ def queues(account: dict[str, Any]) -> None:
 
 
 def test_a_broker_with_tls(tls_port: int, certificates: Path) -> None:
-    queues({"url": f"amqps://guest:guest@127.0.0.1:{tls_port}", "ca_file": str(certificates / "ca.pem")})
-    queues({"url": f"amqps://guest:guest@127.0.0.1:{tls_port}", "verify": False})
+    queues({"url": RabbitNode.url_at(tls_port, "amqps"), "ca_file": str(certificates / "ca.pem")})
+    queues({"url": RabbitNode.url_at(tls_port, "amqps"), "verify": False})
 
 
 def test_a_broker_whose_certificate_is_not_trusted(tls_port: int) -> None:
@@ -173,7 +174,7 @@ def test_a_broker_with_the_certificate_of_another_host(tls_port: int, certificat
 
 
 def test_a_client_with_a_certificate(strict_port: int, certificates: Path) -> None:
-    account = {"url": f"amqps://127.0.0.1:{strict_port}", "ca_file": str(certificates / "ca.pem")}
+    account = {"url": RabbitNode.url_at(strict_port, "amqps"), "ca_file": str(certificates / "ca.pem")}
     own = {"certificate_file": str(certificates / "client.pem"), "key_file": str(certificates / "client.key")}
     queues({**account, **own})
     with pytest.raises(Exception, match="certificate_file"):

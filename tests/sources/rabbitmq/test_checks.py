@@ -12,7 +12,7 @@ from flowspec.errors import FatalError, FlowError, TransientError
 from sinks.rabbitmq import Publish
 from sources.rabbitmq import ConsumeQueue, RabbitAccount
 from tests.servers.process import server_port
-from tests.servers.rabbitmq import RabbitNode
+from tests.servers.rabbitmq import PASSWORD, RabbitNode
 
 
 def trigger(account: dict[str, Any], queue: str, **fields: Any) -> ConsumeQueue:
@@ -33,11 +33,11 @@ def problem(checked: RabbitAccount | ConsumeQueue | Publish, kind: type[FlowErro
 @pytest.fixture(scope="module")
 def stranger(rabbitmq: RabbitNode) -> dict[str, Any]:
     """An account that may open the virtual host, and nothing else."""
-    rabbitmq.evaluate('rabbit_auth_backend_internal:add_user(<<"guarded">>, <<"secret">>, <<"test">>).')
+    rabbitmq.evaluate(f'rabbit_auth_backend_internal:add_user(<<"guarded">>, <<"{PASSWORD}">>, <<"test">>).')
     rabbitmq.evaluate(
         'rabbit_auth_backend_internal:set_permissions(<<"guarded">>, <<"/">>, <<"">>, <<"">>, <<"">>, <<"test">>).'
     )
-    return {**rabbitmq.account, "username": "guarded", "password": "secret"}
+    return {**rabbitmq.account, "username": "guarded", "password": PASSWORD}
 
 
 def test_the_broker_is_named(rabbitmq: RabbitNode, tls_port: int, certificates: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_broker_is_named(rabbitmq: RabbitNode, tls_port: int, certificates: 
     several = RabbitAccount.model_validate({"urls": [f"amqp://127.0.0.1:{server_port()}", rabbitmq.url]})
     assert f"127.0.0.1:{rabbitmq.port}" in several.check()
 
-    tls = {"url": f"amqps://127.0.0.1:{tls_port}", "ca_file": str(certificates / "ca.pem")}
+    tls = {"url": RabbitNode.url_at(tls_port, "amqps"), "ca_file": str(certificates / "ca.pem")}
     assert f"127.0.0.1:{tls_port} with TLS" in RabbitAccount.model_validate(tls).check()
 
 
@@ -81,8 +81,8 @@ def test_who_may_not_come_in(rabbitmq: RabbitNode) -> None:
     assert "wr0ng" not in wrong
     assert "vhost shop not found" in problem(RabbitAccount(**{**rabbitmq.account, "virtual_host": "shop"}))
 
-    rabbitmq.evaluate('rabbit_auth_backend_internal:add_user(<<"outsider">>, <<"secret">>, <<"test">>).')
-    outsider = RabbitAccount(**{**rabbitmq.account, "username": "outsider", "password": "secret"})
+    rabbitmq.evaluate(f'rabbit_auth_backend_internal:add_user(<<"outsider">>, <<"{PASSWORD}">>, <<"test">>).')
+    outsider = RabbitAccount(**{**rabbitmq.account, "username": "outsider", "password": PASSWORD})
     assert "no permission on the account's virtual_host" in problem(outsider)
 
 

@@ -38,7 +38,7 @@ def proxy(rabbitmq: RabbitNode) -> Iterator[TcpProxy]:
 
 def through(proxy: TcpProxy, **fields: Any) -> dict[str, Any]:
     """An account that reaches the broker through a proxy."""
-    return {"url": f"amqp://guest:guest@127.0.0.1:{proxy.port}/", **fields}
+    return {"url": RabbitNode.url_at(proxy.port), **fields}
 
 
 def send(node: RabbitNode, queue: str, numbers: range) -> None:
@@ -264,7 +264,7 @@ def test_messages_come_through_tls(rabbitmq: RabbitNode, tls_port: int, certific
     queue = rabbitmq.create_queue()
     sent = [bytes([number % 256]) * number * 10 for number in range(2_000)]
     rabbitmq.publish(queue, *sent)
-    account = {"url": f"amqps://guest:guest@127.0.0.1:{tls_port}/", "ca_file": str(certificates / "ca.pem")}
+    account = {"url": RabbitNode.url_at(tls_port, "amqps"), "ca_file": str(certificates / "ca.pem")}
     reader = open_reader(account, queue)
 
     assert [record.raw for record in read(reader, len(sent))] == sent

@@ -98,7 +98,7 @@ def test_what_failed_on_a_lost_channel_comes_again(
 ) -> None:
     queue, failed = queues
     with TcpProxy("127.0.0.1", rabbitmq.port) as proxy:
-        account = {"url": f"amqp://guest:guest@127.0.0.1:{proxy.port}/"}
+        account = {"url": RabbitNode.url_at(proxy.port)}
         reader = rejecting(open_reader, account, queue)
         lost = read(reader, 10)
         reader.reject(lost[:3])

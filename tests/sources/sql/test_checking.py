@@ -13,10 +13,12 @@ from flowspec.errors import FatalError, FlowError, TransientError
 from flowspec.records import Record
 from sources.sql import QueryRows, checking
 from sources.sql.account import SqlAccount
+from tests.secrets import secret
 from tests.servers.database import PASSWORD, Database, DatabaseServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.process import server_port
 
+LIMITED = secret("Limited")
 COLUMNS = "id integer PRIMARY KEY, name varchar(10), done integer"
 
 
@@ -29,10 +31,10 @@ def server(request: pytest.FixtureRequest) -> DatabaseServer:
 @pytest.fixture
 def limited(server: DatabaseServer) -> Iterator[dict[str, Any]]:
     """The account of a user who may do nothing."""
-    user, known = ("limited", "PASSWORD 'l1mited'"), ("limited@'%'", "IDENTIFIED BY 'l1mited'")
+    user, known = ("limited", f"PASSWORD '{LIMITED}'"), ("limited@'%'", f"IDENTIFIED BY '{LIMITED}'")
     name, how = user if isinstance(server, PostgresServer) else known
     server.execute(f"CREATE USER {name} {how}")
-    yield {**server.account, "username": "limited", "password": "l1mited"}
+    yield {**server.account, "username": "limited", "password": LIMITED}
     if isinstance(server, PostgresServer):
         server.execute("DROP OWNED BY limited")
     server.execute(f"DROP USER {name}")

@@ -18,9 +18,10 @@ from typing_extensions import Self
 
 from sources.testing.flows import Flow
 from tests.pipelines.flows import Output, RunningFlow, eventually
+from tests.secrets import secret
 from tests.servers.process import server_port
 
-_SECRET = "s3cret"
+_SECRET = secret("Webhook")
 _RATE = 500
 _CLIENTS = 60
 _KILLS = 3

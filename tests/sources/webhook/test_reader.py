@@ -14,7 +14,10 @@ import pytest
 from flowspec.errors import FatalError
 from sources.webhook.reader import WebhookReader
 from tests.pipelines.flows import eventually
+from tests.secrets import secret
 from tests.sources.webhook.conftest import Client, Open, delivering, post, request
+
+SECRET = secret("Webhook")
 
 
 def read_one(reader: WebhookReader) -> bytes | str:
@@ -61,13 +64,13 @@ class TestRecords:
 
     @pytest.mark.parametrize("respond", ["delivered", "accepted"])
     def test_credentials_are_in_no_record(self, open_reader: Open, port: int, respond: str, tmp_path: Path) -> None:
-        reader = open_reader(secret="s3cret", secret_header="X-Token", respond=respond)
+        reader = open_reader(secret=SECRET, secret_header="X-Token", respond=respond)
         with delivering(reader) as records:
-            assert post(port, "X-Token: s3cret", "Authorization: Basic YTpi", "Cookie: session=1").status == 202
+            assert post(port, f"X-Token: {SECRET}", "Authorization: Basic YTpi", "Cookie: session=1").status == 202
             eventually(lambda: bool(records), "the record is delivered")
 
         assert set(records[0].headers) == {"host", "content-length"}
-        assert not any(b"s3cret" in path.read_bytes() for path in tmp_path.rglob("*.spool"))
+        assert not any(SECRET.encode() in path.read_bytes() for path in tmp_path.rglob("*.spool"))
 
     def test_an_accepted_record_is_what_a_delivered_one_is(self, open_reader: Open, port: int) -> None:
         reader = open_reader(respond="accepted")
@@ -146,9 +149,9 @@ class TestRefusals:
             assert client.answer().status == 413
 
     def test_a_secret_in_a_header(self, open_reader: Open, port: int) -> None:
-        with delivering(open_reader(secret="s3cret", secret_header="X-Token")) as records:
-            missing, wrong = post(port), post(port, "X-Token: s3cre")
-            assert post(port, "x-token: s3cret").status == 202
+        with delivering(open_reader(secret=SECRET, secret_header="X-Token")) as records:
+            missing, wrong = post(port), post(port, f"X-Token: {SECRET[:-1]}")
+            assert post(port, f"x-token: {SECRET}").status == 202
 
         assert (missing.status, wrong.status) == (401, 403)
         assert "www-authenticate" in missing.headers

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from sources.http import HttpAccount
 from sources.webhook import Webhook
+from tests.secrets import secret
 
-SECRET = {"account": {"signing_secret": "s3cret"}}
+SIGNING_SECRET = secret("Webhook")
+SECRET = {"account": {"signing_secret": SIGNING_SECRET}}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ SECRET = {"account": {"signing_secret": "s3cret"}}
 def test_what_cannot_be_meant_is_refused(fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValidationError, match=problem) as raised:
         Webhook(**{"port": 8080, **fields})
-    assert "s3cret" not in str(raised.value)
+    assert SIGNING_SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -61,5 +63,5 @@ def test_what_is_safe_is_taken(fields: dict[str, Any]) -> None:
 
 
 def test_the_secret_is_not_shown() -> None:
-    trigger = Webhook(port=8080, signature="github", account=HttpAccount(signing_secret="s3cret"))
-    assert "s3cret" not in repr(trigger)
+    trigger = Webhook(port=8080, signature="github", account=HttpAccount(signing_secret=SIGNING_SECRET))
+    assert SIGNING_SECRET not in repr(trigger)

@@ -1,0 +1,1 @@
+"""What containers are made of and run by: image, compose file, manifests."""
