@@ -42,7 +42,9 @@ class Engine:
         config = directory / "containers.conf"
         config.write_text(_CONFIG)
         self._environment = {**os.environ, "CONTAINERS_CONF": str(config), "STORAGE_DRIVER": "vfs"}
-        self._store = [f"--root={directory / 'root'}", f"--runroot={directory / 'runroot'}"]
+        self.runroot = Path(tempfile.mkdtemp(prefix="run-"))
+        """What Podman keeps while containers run; its path may have fifty characters only."""
+        self._store = [f"--root={directory / 'root'}", f"--runroot={self.runroot}"]
 
     def build(self, image: str, base: Path, *options: str) -> None:
         """Build the project's Dockerfile on a root file system in place of its base image."""
@@ -143,6 +145,7 @@ def engine(directory: Path) -> Iterator[Engine]:
     finally:
         # Images are large, and the directories of former tests are kept.
         shutil.rmtree(directory)
+        shutil.rmtree(made.runroot)
 
 
 def root_file_system() -> Path:

@@ -20,8 +20,13 @@ from tests.servers.rabbitmq import RabbitNode
 
 WORKERS = 3
 PORT = 2101
-STEPS: list[dict[str, Any]] = []
-"""For a flow with state: `{"dedupe": "id"}`."""
+KEYS = 30
+"""Each is counted on the worker that has it."""
+STEPS: list[dict[str, Any]] = [
+    {"dedupe": "id"},
+    {"set": {"key": f"id % {KEYS}"}},
+    {"count_by": {"key": "body.key", "into": "count"}},
+]
 
 Send: TypeAlias = Callable[[range], None]
 
@@ -68,7 +73,7 @@ def broker(
             )
 
 
-def test_a_worker_is_killed_and_nothing_is_lost(
+def test_a_worker_is_killed_and_totals_are_exact(
     broker: tuple[dict[str, Any], Send, Callable[[], bool]], machines: list[Machine], tmp_path: Path
 ) -> None:
     trigger, send, is_empty = broker
@@ -85,7 +90,10 @@ def test_a_worker_is_killed_and_nothing_is_lost(
         directory.mkdir()
         outputs.append(Output(directory / "out.jsonl"))
         options = ("--process-id", str(worker), "--addresses", addresses, "--restart", "on-failure")
-        members.append(RunningFlow(directory, spec, *options))
+        member = RunningFlow(directory, spec, *options)
+        # The workers of a flow that remembers share its state.
+        member.state_dir = tmp_path / "state"
+        members.append(member)
 
     def start(worker: int) -> None:
         machines[worker].do(members[worker].start)
@@ -117,4 +125,9 @@ def test_a_worker_is_killed_and_nothing_is_lost(
     totals = delivered()
     assert set(totals) == set(range(1800)), "nothing is lost"
     assert all(output.lines() for output in outputs), "work is spread"
+    counts: Counter[int] = Counter()
+    for output in outputs:
+        for line in output.lines():
+            counts[line["key"]] = max(counts[line["key"]], line["count"])
+    assert counts == dict.fromkeys(range(KEYS), 1800 // KEYS), "each record is counted once"
     print(json.dumps({"records": 1800, "twice": totals.total() - 1800, "by worker": [len(o.lines()) for o in outputs]}))

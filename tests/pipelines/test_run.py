@@ -16,7 +16,7 @@ from tests.servers.sqs import SqsServer
 
 KEYS = {
     *("flow", "time", "state", "workers", "received", "delivered", "filtered", "failed", "in_flight", "rate"),
-    *("dead_letters", "retried"),
+    *("dead_letters", "retried", "absorbed"),
     *("latency_p50", "latency_p99", "trigger", "sinks", "error", "restarts", "last_failure"),
 }
 
