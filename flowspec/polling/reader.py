@@ -215,8 +215,10 @@ class PollingReader:
             self._poller = self._trigger.poller(saved.beginning(self._trigger.since), self._context)
         self._cursor = saved.cursor
         if self._resume is not None and not saved.is_set:
-            # What the steps of the flow remember goes up to here; the cursor was to be saved after it.
+            # What the steps of the flow remember goes up to here; a crash may have come before the cursor was saved.
             self._cursor = self._resume.cursor
+            if self._cursor is not None:
+                self._saver.save(self._cursor)
         if self._cursor is not None and isinstance(self._poller, Settler):
             self._poller.settle(self._cursor)
         self._is_open = True

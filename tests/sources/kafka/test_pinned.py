@@ -24,7 +24,7 @@ from tests.sources.kafka.conftest import Open
 from tests.sources.kafka.test_reader import group, numbers, read, values
 
 PARTITIONS = 4
-MESSAGES = 20_000
+MESSAGES = 6_000
 
 
 def pinned(account: dict[str, Any], **fields: Any) -> ConsumeTopics:
@@ -145,7 +145,7 @@ def test_a_recovery_store_is_where_a_flow_resumes(kafka: KafkaBroker, tmp_path: 
     def written() -> int:
         return len({line["id"] for line in output.lines()})
 
-    for processes, count in ((1, 2_000), (2, 6_000), (3, 10_000)):
+    for processes, count in ((1, 1_000), (2, 2_000), (3, 3_000)):
         with ExitStack() as stack:
             started = cluster.start(stack, processes)
             eventually(lambda count=count: written() >= count, f"{count} are written", written)  # type: ignore[misc]
