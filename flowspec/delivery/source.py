@@ -28,7 +28,7 @@ __all__ = ["TriggerSource"]
 
 _WAIT_ALONE = 0.05
 """Seconds to wait inside `read`: a record that arrives ends the wait at once, which no timer of Bytewax does."""
-_GATE_NAP = timedelta(milliseconds=2)
+_GATE_NAP = timedelta(milliseconds=1)
 """How long a partition sleeps at the end of an epoch, which other processes or a recovery store have to end as well:
 without that Bytewax spins until they have, and takes the time from them."""
 _NAP = timedelta(milliseconds=10)
