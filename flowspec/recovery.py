@@ -65,6 +65,12 @@ class RecoveryStore:
             raise FatalError(msg) from error
         return RecoveryConfig(str(self.path))
 
+    def is_in_use(self) -> bool:
+        """Whether a run has it at this moment."""
+        is_free = self._lock.take()
+        self._lock.free()
+        return not is_free
+
     def steps(self) -> dict[str, dict[str, Any]]:
         """What is remembered for which steps, by their ids; empty where there is no store.
 

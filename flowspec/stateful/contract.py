@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
@@ -84,8 +84,6 @@ class StatefulStep(Step):
     All records of a key go to the worker that has it, in the order in which they came from each worker before. What it
     remembers is in the recovery store, under the id of the step.
     """
-
-    batched: ClassVar[bool] = True
 
     def build(self) -> Transform:
         """There is none: it is `keying` and `memory` that make the step."""

@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from flowspec.records import Record
     from flowspec.stateful.contract import Keyed, Keying
 
-__all__ = ["by_key", "key_of", "keys_of"]
+__all__ = ["by_key", "key_of", "keyed", "keys_of"]
 
 _LONGEST = 1_000
 
 
-def by_key(key: Expression) -> Keying:
+def by_key(key: Expression | None) -> Keying:
     """The function that gives each record its key, and nothing else."""
+    return lambda records: keyed(key, records)
 
-    def keying(records: list[Record]) -> list[Keyed]:
-        return [(text, (record, None)) for text, record in zip(keys_of(key, records), records, strict=True)]
 
-    return keying
+def keyed(key: Expression | None, records: Sequence[Record], value: Any = None) -> list[Keyed]:
+    """A batch with its keys, and with a value that is the same for all.
+
+    Raises:
+        RecordError: of the first record that has no key.
+    """
+    return [(text, (record, value)) for text, record in zip(keys_of(key, records), records, strict=True)]
 
 
 def keys_of(key: Expression | None, records: Sequence[Record]) -> list[str]:

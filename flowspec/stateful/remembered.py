@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from flowspec.fields import Duration
-from flowspec.stateful.keys import keys_of
+from flowspec.stateful.keys import keyed
 from flowspec.steps.bodies import replaced
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def keying_into(key: Expression | None, into: FieldPath) -> Keying:
         for record in records:
             # The memory must not fail.
             replaced(record.body, path, None)
-        return [(text, (record, None)) for text, record in zip(keys_of(key, records), records, strict=True)]
+        return keyed(key, records)
 
     return keying

@@ -13,7 +13,7 @@ from flowspec.fields import Duration
 from flowspec.model import SpecModel
 from flowspec.objects import made, written
 from flowspec.stateful.contract import JoiningStep, Memory
-from flowspec.stateful.keys import keys_of
+from flowspec.stateful.keys import keyed
 from flowspec.stateful.times import micros
 from flowspec.steps.bodies import FieldPath, replaced
 
@@ -122,7 +122,7 @@ class Join(JoiningStep):
             for record in records:
                 # The memory must not fail.
                 replaced(record.body, path, None)
-            return _keyed(key, records, is_other=False)
+            return keyed(key, records, False)
 
         return keying
 
@@ -138,7 +138,7 @@ class Join(JoiningStep):
     def other_keying(self) -> Keying:
         """The keys of records of the other trigger."""
         key = self.join.with_key or self.join.key
-        return lambda records: _keyed(key, records, is_other=True)
+        return lambda records: keyed(key, records, True)
 
     def memory(self, state: bytes | None, step: str) -> Memory[bytes]:
         """What is there of the key."""
@@ -156,7 +156,3 @@ class Join(JoiningStep):
         trigger = {"connector": options.trigger.connector, "event": options.trigger.event}
         keys = {"key": options.key.exported(), "with_key": (options.with_key or options.key).exported()}
         return {"with": trigger, **keys, "pairs": options.within is not None}
-
-
-def _keyed(key: Expression, records: list[Record], *, is_other: bool) -> list[Keyed]:
-    return [(text, (record, is_other)) for text, record in zip(keys_of(key, records), records, strict=True)]

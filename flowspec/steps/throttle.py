@@ -10,12 +10,11 @@ from flowspec.expressions import Expression
 from flowspec.fields import Duration
 from flowspec.model import SpecModel
 from flowspec.stateful.contract import Memory, StatefulStep
-from flowspec.stateful.keys import keys_of
+from flowspec.stateful.keys import by_key
 from flowspec.stateful.times import micros
 
 if TYPE_CHECKING:
-    from flowspec.records import Record
-    from flowspec.stateful.contract import Keyed, Keying
+    from flowspec.stateful.contract import Keying
 
 __all__ = ["Throttle", "ThrottleOptions"]
 
@@ -80,12 +79,7 @@ class Throttle(StatefulStep):
 
     def keying(self) -> Keying:
         """The key is all that is needed."""
-        key = self.throttle.key
-
-        def keying(records: list[Record]) -> list[Keyed]:
-            return [(text, (record, None)) for text, record in zip(keys_of(key, records), records, strict=True)]
-
-        return keying
+        return by_key(self.throttle.key)
 
     def memory(self, state: Any | None, step: str) -> Memory[Any]:
         """What waits of the key."""

@@ -40,13 +40,13 @@ def command(spec: Path, action: str, state_dir: Path, accounts: Path | None) -> 
             raise FlowError(msg)
         click.echo(f"nothing is remembered yet; it will be in {store.path}")
     elif action == "show":
-        click.echo(_shown(store, flow.name))
+        click.echo(_shown(store))
     else:
         store.reset()
         click.echo(f"forgot all that {flow.name} remembered in {store.path}; {_next_start(flow)}")
 
 
-def _shown(store: RecoveryStore, flow: str) -> str:
+def _shown(store: RecoveryStore) -> str:
     import orjson
 
     from flowspec.stateful.stored import Stored, stored
@@ -59,21 +59,12 @@ def _shown(store: RecoveryStore, flow: str) -> str:
         basis |= {"keys": counts.keys, "bytes": counts.size}
     content = {
         "path": str(store.path),
-        "in_use": _is_in_use(store, flow),
+        "in_use": store.is_in_use(),
         "bytes_on_disk": sum(file.stat().st_size for file in store.path.iterdir()),
         "trigger": trigger,
         "steps": steps,
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
-
-
-def _is_in_use(store: RecoveryStore, flow: str) -> bool:
-    from flowspec.deadletters.readers import StoreLock
-
-    lock = StoreLock(store.path.with_name(f"{flow}.running.lock"))
-    is_free = lock.take()
-    lock.free()
-    return not is_free
 
 
 def _next_start(flow: FlowSpec) -> str:

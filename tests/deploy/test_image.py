@@ -75,7 +75,7 @@ print(json.dumps({each.name: each.version for each in distributions()}))
 """
 NOT_THERE = """
 for program in cc gcc g++ make; do ! command -v $program || exit 1; done
-for path in /root/.cache/pip /etc/pip.conf /source; do ! test -e $path || exit 1; done
+for path in ~root/.cache/pip /etc/pip.conf /source; do ! test -e $path || exit 1; done
 """
 HARDENED = (
     "--read-only",
